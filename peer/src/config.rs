@@ -1,0 +1,94 @@
+//! What a peer is told before it joins; every wait and size has its default here.
+
+use std::{net::IpAddr, time::Duration};
+
+/// How to join a room. Start from [`Config::new`] and change what differs.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// The signaling server: `http://HOST:PORT` or `https://HOST:PORT`.
+    pub server: String,
+    /// The room's name; the server's limit is 128 bytes of printable UTF-8.
+    pub room: String,
+    /// What others are shown; the server's limit is 64 bytes of printable UTF-8.
+    pub display_name: String,
+    /// Program and version, for operators.
+    pub user_agent: String,
+    /// Who begins to connect.
+    pub connect_policy: ConnectPolicy,
+    /// ICE servers beside those that the signaling server names.
+    pub ice_servers: Vec<IceServer>,
+    /// Which candidates may be used.
+    pub ice_transport_policy: IceTransportPolicy,
+    /// Local addresses to gather host candidates on; empty means those of every interface but loopback,
+    /// or loopback where there is nothing else.
+    pub local_addresses: Vec<IpAddr>,
+    /// Peers of a full mesh, oneself included; with more in the room only the first are connected.
+    pub mesh_peers_max: usize,
+    /// From the first step of a connection to its open channel.
+    pub connect_timeout: Duration,
+    /// From opening the stream to [`crate::RoomInfo`].
+    pub join_timeout: Duration,
+    /// For delivering what is queued when leaving.
+    pub leave_timeout: Duration,
+    /// Remote candidates taken from one peer for one connection.
+    pub candidates_per_peer_max: usize,
+    /// Texts that wait for one peer; one more is [`crate::SendError::QueueFull`].
+    pub queued_texts_max: usize,
+}
+
+impl Config {
+    /// The defaults for `room` at `server`.
+    pub fn new(server: impl Into<String>, room: impl Into<String>, display_name: impl Into<String>) -> Self {
+        Self {
+            server: server.into(),
+            room: room.into(),
+            display_name: display_name.into(),
+            user_agent: concat!("patchcord-peer/", env!("CARGO_PKG_VERSION")).into(),
+            connect_policy: ConnectPolicy::Newcomer,
+            ice_servers: Vec::new(),
+            ice_transport_policy: IceTransportPolicy::All,
+            local_addresses: Vec::new(),
+            mesh_peers_max: 8,
+            connect_timeout: Duration::from_secs(30),
+            join_timeout: Duration::from_secs(10),
+            leave_timeout: Duration::from_secs(10),
+            candidates_per_peer_max: 64,
+            queued_texts_max: 1024,
+        }
+    }
+}
+
+/// Who begins to connect in a pair. An offer that comes is answered under either policy.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ConnectPolicy {
+    /// The one that joined later.
+    Newcomer,
+    /// Nobody, until [`crate::Room::connect`].
+    Manual,
+}
+
+/// Which candidates may be used: RTCIceTransportPolicy of W3C WebRTC 1.0 section 4.2.5.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum IceTransportPolicy {
+    /// All.
+    All,
+    /// Only those relayed by a TURN server: the other side does not learn this host's addresses.
+    Relay,
+}
+
+/// A STUN or TURN server: RTCIceServer of W3C WebRTC 1.0 section 4.2.4.
+#[derive(Clone, PartialEq, Eq)]
+pub struct IceServer {
+    /// STUN and TURN urls (RFC 7064, RFC 7065).
+    pub urls: Vec<String>,
+    /// For TURN.
+    pub username: String,
+    /// For TURN; not shown by `Debug`.
+    pub credential: String,
+}
+
+impl std::fmt::Debug for IceServer {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.debug_struct("IceServer").field("urls", &self.urls).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,255 @@
+//! What a room tells its user. Texts and names are [`Untrusted`].
+
+use std::time::{Duration, SystemTime};
+
+use crate::{PeerId, Untrusted};
+
+/// One thing that happened. Events of one peer come in order; [`Event::Ended`] is the last.
+///
+/// The receiver is bounded: a user that does not read holds up its own room and, over the data
+/// channels, those that write to it; nothing is lost.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub enum Event {
+    /// The stream to the server was lost or is back. Open channels are not touched by it.
+    Signaling(SignalingState),
+    /// Somebody joined. Those that were there before are in [`crate::RoomInfo::peers`].
+    PeerJoined(Peer),
+    /// A peer's display name or presence changed.
+    PeerUpdated(Peer),
+    /// A peer left for good.
+    PeerLeft {
+        /// Who.
+        peer_id: PeerId,
+        /// Why.
+        reason: LeaveReason,
+    },
+    /// A connection changed its state or its path, or its round trip moved by a quarter.
+    Connection {
+        /// With whom.
+        peer_id: PeerId,
+        /// Now.
+        state: ConnectionState,
+        /// What it runs over, once known.
+        path: Option<Path>,
+    },
+    /// The chat channel with a peer is open in both directions.
+    ChannelOpen {
+        /// With whom.
+        peer_id: PeerId,
+        /// As the peer said on the channel.
+        display_name: Untrusted,
+    },
+    /// The chat channel is gone. What was not delivered stays queued while the peer is in the room.
+    ChannelClosed {
+        /// With whom.
+        peer_id: PeerId,
+    },
+    /// A peer wrote.
+    Message(Message),
+    /// One of our own texts went a step further towards one of its receivers.
+    Receipt {
+        /// Which.
+        message_id: MessageId,
+        /// Towards whom.
+        peer_id: PeerId,
+        /// How far.
+        state: DeliveryState,
+    },
+    /// A peer writes, or stopped.
+    Typing {
+        /// Who.
+        peer_id: PeerId,
+        /// Whether it does.
+        active: bool,
+    },
+    /// Something failed that the user may want to know; the room goes on.
+    Problem {
+        /// For programs.
+        code: ProblemCode,
+        /// With whom, if with one peer.
+        peer_id: Option<PeerId>,
+        /// For people: what failed and what to do. Free of control characters.
+        message: String,
+    },
+    /// The room is over; no event follows.
+    Ended(EndReason),
+}
+
+/// A member of the room.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Peer {
+    /// Made by the server.
+    pub id: PeerId,
+    /// As the peer gave it; not unique.
+    pub display_name: Untrusted,
+    /// By the server's clock.
+    pub joined_at: SystemTime,
+    /// Whether its signaling stream is open.
+    pub attached: bool,
+}
+
+/// Whether the server can be reached.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum SignalingState {
+    /// Requests reach the server.
+    Connected,
+    /// The stream is lost; chats go on, newcomers cannot be seen.
+    Away {
+        /// What the network or the server said. Free of control characters.
+        reason: String,
+    },
+}
+
+/// Why a peer left.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LeaveReason {
+    /// It said so.
+    Left,
+    /// Its stream broke.
+    Disconnected,
+    /// It did not read what the server sent.
+    TooSlow,
+    /// An operator removed it.
+    Removed,
+    /// An operator closed the room.
+    RoomClosed,
+    /// The server is shutting down.
+    ServerShutdown,
+    /// For a reason that this version does not know.
+    Unknown,
+}
+
+/// How far a connection is: RTCPeerConnectionState of W3C WebRTC 1.0 section 4.3.3.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ConnectionState {
+    /// Nobody has begun.
+    New,
+    /// Negotiating or checking candidates.
+    Connecting,
+    /// Packets flow.
+    Connected,
+    /// Packets stopped flowing; it may come back by itself.
+    Disconnected,
+    /// Given up.
+    Failed,
+    /// Ended on purpose.
+    Closed,
+}
+
+/// What a connection runs over: its selected candidate pair (RFC 8445).
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Path {
+    /// Our end.
+    pub local: CandidateType,
+    /// Their end.
+    pub remote: CandidateType,
+    /// The last round trip that was measured.
+    pub round_trip: Option<Duration>,
+}
+
+impl Path {
+    /// Whether a TURN server carries the packets.
+    pub fn is_relayed(&self) -> bool {
+        self.local == CandidateType::Relay || self.remote == CandidateType::Relay
+    }
+}
+
+/// Where a candidate came from: RTCIceCandidateType of W3C WebRTC 1.0 section 4.8.1.3.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CandidateType {
+    /// An address of the host itself.
+    Host,
+    /// Server-reflexive: what a STUN server saw.
+    Srflx,
+    /// Peer-reflexive: what the peer saw.
+    Prflx,
+    /// An address of a TURN server.
+    Relay,
+}
+
+/// Names one of our own texts, the same for all its receivers. Counts from 1.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct MessageId(pub u64);
+
+/// A text from a peer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Message {
+    /// The writer's own number for it; unique together with the peer id.
+    pub id: MessageId,
+    /// Who wrote.
+    pub peer_id: PeerId,
+    /// What.
+    pub text: Untrusted,
+    /// How to show it.
+    pub kind: TextKind,
+    /// Whether it went to us alone.
+    pub direct: bool,
+    /// By the writer's clock.
+    pub sent_at: SystemTime,
+}
+
+/// How to show a text.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub enum TextKind {
+    /// Said.
+    #[default]
+    Plain,
+    /// Done: `/me waves`.
+    Action,
+}
+
+/// How far a text is on its way to one receiver. Only ever rises, but for a text that is sent again on
+/// a new channel.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum DeliveryState {
+    /// Waits for a channel.
+    Queued,
+    /// Handed to the channel.
+    Sent,
+    /// The receiver's program has it.
+    Delivered,
+    /// The receiver left before it was delivered.
+    Failed,
+}
+
+/// What failed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum ProblemCode {
+    /// A connection did not open in [`crate::Config::connect_timeout`].
+    ConnectTimeout,
+    /// A connection failed after it was open.
+    ConnectionFailed,
+    /// The room has more peers than [`crate::Config::mesh_peers_max`]; this one is not connected.
+    MeshFull,
+    /// A peer broke the rules of negotiation or chat; its connection was closed.
+    PeerMisbehaved,
+    /// The server rejected a request.
+    Rejected,
+}
+
+impl ProblemCode {
+    /// Its name in `--json` output and logs: never changed once released.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::ConnectTimeout => "connect_timeout",
+            Self::ConnectionFailed => "connection_failed",
+            Self::MeshFull => "mesh_full",
+            Self::PeerMisbehaved => "peer_misbehaved",
+            Self::Rejected => "rejected",
+        }
+    }
+}
+
+/// Why a room is over.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum EndReason {
+    /// [`crate::Room::leave`] was called, or the last handle dropped.
+    Left,
+    /// An operator removed us or closed the room. The message is for people and free of control characters.
+    Removed {
+        /// From the operator.
+        message: String,
+    },
+}

@@ -1,0 +1,23 @@
+//! The line: joins a room, negotiates WebRTC with the peers in it and carries chat over data channels.
+//!
+//! [`Room::join`] gives a handle to say things with and one bounded receiver of [`Event`]s.
+//! Everything that came from other people is [`Untrusted`].
+
+mod config;
+mod error;
+mod event;
+mod inspect;
+mod peer_id;
+mod room;
+mod untrusted;
+
+pub use config::{Config, ConnectPolicy, IceServer, IceTransportPolicy};
+pub use error::{InspectError, JoinError, SendError};
+pub use event::{
+    CandidateType, ConnectionState, DeliveryState, EndReason, Event, LeaveReason, Message, MessageId, Path,
+    Peer, ProblemCode, SignalingState, TextKind,
+};
+pub use inspect::{Inspector, RoomChange, RoomCounters, RoomDetails, RoomPeer};
+pub use peer_id::PeerId;
+pub use room::{ConnectionReport, Departure, Recipients, Room, RoomInfo};
+pub use untrusted::Untrusted;

@@ -1,0 +1,1 @@
+//! The switchboard: WebRTC signaling over one bidirectional gRPC stream a peer.

