@@ -1,0 +1,53 @@
+# Two images: `docker build --target server .` and `docker build --target tui-client .`
+# Each has its dependencies in a layer of their own, made from the manifests alone, so that a change of the
+# sources compiles the sources only. Nothing here needs BuildKit; stages stand in the order of need, because
+# the classic builder builds every stage above the target.
+
+FROM rust:1.95-slim-bookworm AS manifests
+WORKDIR /build
+COPY Cargo.toml Cargo.lock ./
+COPY server/Cargo.toml server/
+COPY peer/Cargo.toml peer/
+COPY tui-client/Cargo.toml tui-client/
+COPY bench/Cargo.toml bench/
+# Empty sources in place of ours.
+RUN mkdir proto && touch proto/lib.rs && echo 'fn main() {}' >build.rs \
+    && for package in server peer tui-client bench; do \
+        mkdir $package/src && touch $package/src/lib.rs && echo 'fn main() {}' >$package/src/main.rs || exit; \
+    done
+
+FROM manifests AS server-dependencies
+# What was compiled from the empty sources must go: ours are older than it, and cargo compares times.
+RUN cargo build --release --locked --package patchcord-server \
+    && cargo clean --release --package patchcord-proto --package patchcord-server
+
+FROM server-dependencies AS server-build
+COPY . .
+RUN cargo build --release --locked --package patchcord-server
+
+FROM debian:bookworm-slim AS server
+COPY deploy/healthcheck.sh /usr/local/bin/healthcheck
+COPY --from=server-build /build/target/release/patchcord-server /usr/local/bin/
+# Inside of a container the admin door must be reachable from outside of it; who may reach it is decided by
+# what the container publishes.
+ENV PATCHCORD_ADMIN_LISTEN=0.0.0.0:50052
+USER 10001:10001
+EXPOSE 50051 50052
+HEALTHCHECK --interval=5s --timeout=3s --start-period=10s --retries=3 CMD ["bash", "/usr/local/bin/healthcheck"]
+ENTRYPOINT ["patchcord-server"]
+
+FROM server-dependencies AS tui-client-dependencies
+RUN cargo build --release --locked --package patchcord \
+    && cargo clean --release --package patchcord-proto --package patchcord-server \
+        --package patchcord-peer --package patchcord
+
+FROM tui-client-dependencies AS tui-client-build
+COPY . .
+RUN cargo build --release --locked --package patchcord
+
+FROM debian:bookworm-slim AS tui-client
+COPY --from=tui-client-build /etc/ssl/certs/ca-certificates.crt /etc/ssl/certs/
+COPY --from=tui-client-build /build/target/release/patchcord /usr/local/bin/
+ENV LANG=C.UTF-8
+USER 10001:10001
+ENTRYPOINT ["patchcord"]

@@ -1,0 +1,11 @@
+# Makes the secret that the server and coturn share, once; what .env sets goes before. It is read by two
+# users in two containers, and the volume it lies on is mounted in no other.
+set -eu
+file=/run/patchcord/turn-secret
+
+if [ -n "${PATCHCORD_TURN_SECRET:-}" ]; then
+    printf '%s\n' "$PATCHCORD_TURN_SECRET" >"$file"
+elif [ ! -s "$file" ]; then
+    head -c 32 /dev/urandom | base64 >"$file"
+fi
+chmod 444 "$file"
