@@ -2,13 +2,33 @@
 
 use std::time::{Duration, SystemTime};
 
+use patchcord_proto::v1::{self, room_service_client::RoomServiceClient, watch_rooms_response};
 use tokio::sync::mpsc;
+use tonic::transport::Channel;
 
-use crate::{InspectError, LeaveReason, PeerId, Untrusted};
+use crate::{
+    InspectError, LeaveReason, PeerId, Untrusted,
+    signaling::{describe, endpoint, leave_reason, root_cause},
+};
+
+const ROOMS_PER_PAGE: u32 = 100;
+
+/// A page of full rooms.
+const ROOMS_RESPONSE_BYTES_MAX: usize = 8 << 20;
+
+/// Rooms shown at most; more are cut off.
+const ROOMS_MAX: usize = 1_000_000;
+
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Changes that wait for the watcher; then the stream is not read and the server ends it.
+const CHANGES_MAX: usize = 256;
 
 /// A connection to the admin door of a server.
 #[derive(Clone, Debug)]
-pub struct Inspector {}
+pub struct Inspector {
+    client: RoomServiceClient<Channel>,
+}
 
 /// A room as an operator sees it.
 #[derive(Clone, Debug)]
@@ -101,16 +121,40 @@ impl Inspector {
     ///
     /// # Errors
     /// When the url does not parse or nobody answers there.
-    pub async fn connect(_url: &str) -> Result<Self, InspectError> {
-        unimplemented!()
+    pub async fn connect(url: &str) -> Result<Self, InspectError> {
+        let endpoint = endpoint(url).ok_or_else(|| InspectError::InvalidServer { url: url.into() })?;
+        let channel = endpoint
+            .connect()
+            .await
+            .map_err(|error| InspectError::Unreachable { url: url.into(), reason: root_cause(&error) })?;
+        let client = RoomServiceClient::new(channel).max_decoding_message_size(ROOMS_RESPONSE_BYTES_MAX);
+        Ok(Self { client })
     }
 
     /// All rooms whose name begins with `name_prefix`, in order of their names.
     ///
     /// # Errors
-    /// When the server refuses or breaks off.
-    pub async fn rooms(&mut self, _name_prefix: &str) -> Result<Vec<RoomDetails>, InspectError> {
-        unimplemented!()
+    /// When the server refuses or breaks off, or does not answer a page within 10 seconds.
+    pub async fn rooms(&mut self, name_prefix: &str) -> Result<Vec<RoomDetails>, InspectError> {
+        let mut rooms = Vec::new();
+        let mut page_token = String::new();
+        loop {
+            let request = v1::ListRoomsRequest {
+                page_size: ROOMS_PER_PAGE,
+                page_token,
+                name_prefix: name_prefix.into(),
+            };
+            let page = tokio::time::timeout(ANSWER_TIMEOUT, self.client.list_rooms(request))
+                .await
+                .map_err(|_| InspectError::Refused("no answer within 10 s".into()))?
+                .map_err(|status| refused(&status))?
+                .into_inner();
+            rooms.extend(page.rooms.into_iter().filter_map(parse_room));
+            if page.next_page_token.is_empty() || rooms.len() >= ROOMS_MAX {
+                return Ok(rooms);
+            }
+            page_token = page.next_page_token;
+        }
     }
 
     /// The rooms, then what changes, until the receiver is dropped or an error ends it.
@@ -119,8 +163,91 @@ impl Inspector {
     /// When the server refuses.
     pub async fn watch(
         &mut self,
-        _name_prefix: &str,
+        name_prefix: &str,
     ) -> Result<mpsc::Receiver<Result<RoomChange, InspectError>>, InspectError> {
-        unimplemented!()
+        let request = v1::WatchRoomsRequest { name_prefix: name_prefix.into() };
+        let mut changes =
+            self.client.watch_rooms(request).await.map_err(|status| refused(&status))?.into_inner();
+        let (change_tx, change_rx) = mpsc::channel(CHANGES_MAX);
+        tokio::spawn(async move {
+            loop {
+                let change = match changes.message().await {
+                    Ok(Some(change)) => change.event.and_then(parse_change).map(Ok),
+                    Ok(None) => Some(Err(InspectError::Refused("the server ended the watch".into()))),
+                    Err(status) => Some(Err(refused(&status))),
+                };
+                let over = matches!(change, Some(Err(_)));
+                if let Some(change) = change
+                    && (change_tx.send(change).await.is_err() || over)
+                {
+                    return;
+                }
+            }
+        });
+        Ok(change_rx)
     }
+}
+
+fn refused(status: &tonic::Status) -> InspectError {
+    InspectError::Refused(describe(status))
+}
+
+fn parse_change(event: watch_rooms_response::Event) -> Option<RoomChange> {
+    use watch_rooms_response::Event;
+    Some(match event {
+        Event::Opened(opened) => RoomChange::Opened(parse_room(opened.room?)?),
+        Event::Synced(_) => RoomChange::Synced,
+        Event::Joined(joined) => {
+            RoomChange::Peer { room: Untrusted::new(joined.room_name), peer: parse_peer(joined.peer?)? }
+        }
+        Event::Updated(updated) => {
+            RoomChange::Peer { room: Untrusted::new(updated.room_name), peer: parse_peer(updated.peer?)? }
+        }
+        Event::Left(left) => RoomChange::Left {
+            reason: leave_reason(left.reason()),
+            peer_id: PeerId::parse(&left.peer_id)?,
+            room: Untrusted::new(left.room_name),
+        },
+        Event::Activity(activity) => RoomChange::Activity {
+            room: Untrusted::new(activity.room_name),
+            counters: parse_counters(activity.counters.unwrap_or_default()),
+        },
+        Event::Closed(closed) => RoomChange::Closed { room: Untrusted::new(closed.room_name) },
+    })
+}
+
+fn parse_room(room: v1::Room) -> Option<RoomDetails> {
+    Some(RoomDetails {
+        name: Untrusted::new(room.name),
+        created_at: parse_time(room.created_at)?,
+        age: room.age.and_then(|age| Duration::try_from(age).ok()).unwrap_or_default(),
+        peers: room.peers.into_iter().filter_map(parse_peer).collect(),
+        counters: parse_counters(room.counters.unwrap_or_default()),
+    })
+}
+
+fn parse_peer(peer: v1::RoomPeer) -> Option<RoomPeer> {
+    Some(RoomPeer {
+        id: PeerId::parse(&peer.peer_id)?,
+        attached: peer.state() != v1::PeerState::Detached,
+        display_name: Untrusted::new(peer.display_name),
+        joined_at: parse_time(peer.joined_at)?,
+        address: Untrusted::new(peer.address),
+        user_agent: Untrusted::new(peer.user_agent),
+    })
+}
+
+fn parse_counters(counters: v1::RoomCounters) -> RoomCounters {
+    RoomCounters {
+        offers: counters.offers,
+        answers: counters.answers,
+        candidates: counters.candidates,
+        sealed: counters.sealed,
+        negotiations_begun: counters.negotiations_begun,
+        negotiations_answered: counters.negotiations_answered,
+    }
+}
+
+fn parse_time(time: Option<prost_types::Timestamp>) -> Option<SystemTime> {
+    time.and_then(|time| SystemTime::try_from(time).ok())
 }

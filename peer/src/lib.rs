@@ -3,12 +3,19 @@
 //! [`Room::join`] gives a handle to say things with and one bounded receiver of [`Event`]s.
 //! Everything that came from other people is [`Untrusted`].
 
+mod chat;
 mod config;
+mod connection;
 mod error;
 mod event;
 mod inspect;
+mod link;
+mod mesh;
+mod negotiation;
 mod peer_id;
 mod room;
+mod runtime;
+mod signaling;
 mod untrusted;
 
 pub use config::{Config, ConnectPolicy, IceServer, IceTransportPolicy};

@@ -1,16 +1,47 @@
-//! A joined room: the handle, and the one task that owns its mesh of connections.
+//! A joined room, as its user holds it. Everything is asked of the one task that owns the room.
 
-use std::time::Duration;
+use std::{
+    net::IpAddr,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering::Relaxed},
+    },
+    time::{Duration, SystemTime},
+};
 
-use tokio::sync::mpsc;
+use patchcord_proto::limits::{CHAT_TEXT_BYTES_MAX, DISPLAY_NAME_BYTES_MAX};
+use tokio::sync::{Semaphore, mpsc, oneshot};
+use tokio_util::sync::CancellationToken;
 
-use crate::{Config, ConnectionState, Event, JoinError, MessageId, Path, Peer, PeerId, SendError, TextKind};
+use crate::{
+    Config, ConnectPolicy, ConnectionState, Event, JoinError, MessageId, Path, Peer, PeerId, SendError,
+    TextKind,
+    chat::{Identity, OutgoingText},
+    connection::ConnectionConfig,
+    link::LinkContext,
+    mesh::{Ask, Mesh},
+    signaling::Signaling,
+};
+
+/// Events that wait for the user; then the room waits.
+const EVENTS_MAX: usize = 1024;
+
+/// What links have told and the room has not read; then the links wait.
+const NOTICES_MAX: usize = 256;
+
+/// Asks of the handles that the room has not read; then the askers wait.
+const ASKS_MAX: usize = 64;
+
+/// Addresses to gather candidates on; each costs a socket a connection.
+const LOCAL_ADDRESSES_MAX: usize = 8;
 
 /// A handle to a joined room. Clones are handles to the same room; it is left when the last one drops,
 /// but only [`Room::leave`] delivers first what is queued.
 #[derive(Clone, Debug)]
 pub struct Room {
-    info: std::sync::Arc<RoomInfo>,
+    info: Arc<RoomInfo>,
+    asks: mpsc::Sender<Ask>,
+    next_message: Arc<AtomicU64>,
 }
 
 /// What the server said when the room was joined.
@@ -70,8 +101,41 @@ impl Room {
     ///
     /// # Errors
     /// When the server cannot be reached, does not answer in time, or refuses.
-    pub async fn join(_config: Config) -> Result<(Self, mpsc::Receiver<Event>), JoinError> {
-        unimplemented!()
+    pub async fn join(config: Config) -> Result<(Self, mpsc::Receiver<Event>), JoinError> {
+        let (signaling, joined, responses) = Signaling::join(&config).await?;
+        let info = Arc::new(RoomInfo {
+            peer_id: joined.peer_id.clone(),
+            room: config.room.clone(),
+            display_name: config.display_name.clone(),
+            peers: joined.peers.clone(),
+            server: joined.server,
+        });
+        let (event_tx, events) = mpsc::channel(EVENTS_MAX);
+        let (notice_tx, notices) = mpsc::channel(NOTICES_MAX);
+        let (asks, ask_rx) = mpsc::channel(ASKS_MAX);
+        let context = LinkContext {
+            identity: Identity {
+                session_id: session_id()?,
+                display_name: config.display_name.clone(),
+                user_agent: config.user_agent.clone(),
+            },
+            connection: ConnectionConfig {
+                ice_servers: joined.ice_servers.iter().chain(&config.ice_servers).cloned().collect(),
+                ice_transport_policy: config.ice_transport_policy,
+                local_addresses: local_addresses(&config),
+            },
+            connect_timeout: config.connect_timeout,
+            candidates_max: config.candidates_per_peer_max,
+            mesh: Arc::new(Semaphore::new(config.mesh_peers_max.saturating_sub(1))),
+            mesh_peers_max: config.mesh_peers_max,
+            events: event_tx,
+            notices: notice_tx,
+            leaving: CancellationToken::new(),
+            manual: config.connect_policy == ConnectPolicy::Manual,
+        };
+        let mesh = Mesh::new(joined.peer_id, config, context, signaling);
+        tokio::spawn(mesh.run(joined.peers, ask_rx, notices, responses));
+        Ok((Self { info, asks, next_message: Arc::new(AtomicU64::new(1)) }, events))
     }
 
     /// What the server said when the room was joined.
@@ -85,42 +149,98 @@ impl Room {
     /// When it cannot be taken; then nothing was queued for anybody.
     pub async fn send(
         &self,
-        _to: Recipients,
-        _kind: TextKind,
-        _text: impl Into<String>,
+        to: Recipients,
+        kind: TextKind,
+        text: impl Into<String>,
     ) -> Result<MessageId, SendError> {
-        unimplemented!()
+        let text = text.into();
+        check_length(&text, CHAT_TEXT_BYTES_MAX)?;
+        let text = OutgoingText {
+            message_id: MessageId(self.next_message.fetch_add(1, Relaxed)),
+            text,
+            kind,
+            direct: matches!(to, Recipients::Peer(_)),
+            sent_at: SystemTime::now(),
+        };
+        self.ask(|reply| Ask::Send { to, text, reply }).await?
     }
 
-    /// Begins to connect with a peer: the explicit "start chat" of [`crate::ConnectPolicy::Manual`], and a new
+    /// Begins to connect with a peer: the explicit "start chat" of [`ConnectPolicy::Manual`], and a new
     /// attempt after a failure. Does nothing for a connection that is open or opening.
     ///
     /// # Errors
     /// [`SendError::NoSuchPeer`] when the peer is not in the room, [`SendError::Ended`] when the room is over.
-    pub async fn connect(&self, _peer_id: PeerId) -> Result<(), SendError> {
-        unimplemented!()
+    pub async fn connect(&self, peer_id: PeerId) -> Result<(), SendError> {
+        self.ask(|reply| Ask::Connect { peer_id, reply }).await?
     }
 
     /// Changes how we are shown; [`Event::PeerUpdated`] tells the others.
     ///
     /// # Errors
     /// [`SendError::Empty`] or [`SendError::TooLong`] for a name outside the limits, [`SendError::Ended`].
-    pub async fn set_display_name(&self, _display_name: impl Into<String>) -> Result<(), SendError> {
-        unimplemented!()
+    pub async fn set_display_name(&self, display_name: impl Into<String>) -> Result<(), SendError> {
+        let display_name = display_name.into();
+        check_length(&display_name, DISPLAY_NAME_BYTES_MAX)?;
+        self.asks.send(Ask::DisplayName(display_name)).await.map_err(|_| SendError::Ended)
     }
 
-    /// Tells the others that we write, or stopped. Not more often than every 3 seconds; cheap to call.
-    pub fn set_typing(&self, _active: bool) {
-        unimplemented!()
+    /// Tells the others that we write, or stopped; they believe it for 6 seconds. Dropped when the room is
+    /// busy. Say it again every 3 seconds at most.
+    pub fn set_typing(&self, active: bool) {
+        let _ = self.asks.try_send(Ask::Typing(active));
     }
 
-    /// The connections as they are now, in the order of the peers' joining.
+    /// The connections as they are now, in the order of the peers' joining; none when the room is over.
     pub async fn connections(&self) -> Vec<ConnectionReport> {
-        unimplemented!()
+        let mut reports = Vec::new();
+        for report in self.ask(Ask::Connections).await.unwrap_or_default() {
+            // A link that has just ended has nothing to report.
+            reports.extend(report.await);
+        }
+        reports
     }
 
-    /// Delivers what is queued, says goodbye on every channel and to the server, and ends the room.
+    /// Delivers what is queued, says goodbye on every channel and to the server, and ends the room. Keep
+    /// reading events meanwhile, or drop the receiver: receipts that nobody takes are waited for a little.
     pub async fn leave(self) -> Departure {
-        unimplemented!()
+        self.ask(Ask::Leave).await.unwrap_or_default()
     }
+
+    async fn ask<T>(&self, ask: impl FnOnce(oneshot::Sender<T>) -> Ask) -> Result<T, SendError> {
+        let (reply_tx, reply) = oneshot::channel();
+        self.asks.send(ask(reply_tx)).await.map_err(|_| SendError::Ended)?;
+        reply.await.map_err(|_| SendError::Ended)
+    }
+}
+
+fn check_length(text: &str, max: usize) -> Result<(), SendError> {
+    match text.len() {
+        0 => Err(SendError::Empty),
+        bytes if bytes > max => Err(SendError::TooLong { bytes, max }),
+        _ => Ok(()),
+    }
+}
+
+fn session_id() -> Result<[u8; 16], JoinError> {
+    let mut session_id = [0; 16];
+    getrandom::fill(&mut session_id)
+        .map_err(|error| JoinError::Engine(format!("no random numbers: {error}")))?;
+    Ok(session_id)
+}
+
+/// The addresses to gather host candidates on: the user's choice, else every interface's but loopback and
+/// link-local (RFC 8445 section 5.1.1.1), else loopback, so that peers of one host connect without a network.
+fn local_addresses(config: &Config) -> Vec<IpAddr> {
+    if !config.local_addresses.is_empty() {
+        return config.local_addresses.clone();
+    }
+    let interfaces = if_addrs::get_if_addrs().unwrap_or_default();
+    let (loopback, others): (Vec<_>, Vec<_>) = interfaces
+        .into_iter()
+        .filter(|interface| !interface.is_link_local())
+        .map(|interface| interface.ip())
+        .partition(IpAddr::is_loopback);
+    let mut addresses = if others.is_empty() { loopback } else { others };
+    addresses.truncate(LOCAL_ADDRESSES_MAX);
+    addresses
 }

@@ -1,0 +1,388 @@
+//! The chat session with one peer, as a pure state machine over encoded frames. It outlives channels.
+//!
+//! Invariant: a text that was taken is handed to the receiver's program exactly once and in order, over
+//! however many channels, or is reported as not delivered.
+
+use std::{collections::VecDeque, time::SystemTime};
+
+use bytes::Bytes;
+use patchcord_proto::{
+    limits::{CHAT_FRAME_BYTES_MAX, CHAT_TEXT_BYTES_MAX, DISPLAY_NAME_BYTES_MAX},
+    v1::{self, chat_frame::Frame},
+};
+use prost::Message as _;
+
+use crate::{MessageId, TextKind, Untrusted};
+
+const SESSION_ID_BYTES: usize = 16;
+const FEATURES_MAX: usize = 32;
+
+/// Texts taken from the channel before an acknowledgement goes out even though more are waiting.
+const UNACKNOWLEDGED_MAX: u64 = 32;
+
+/// Who we are, on every channel of a room.
+#[derive(Clone, Debug)]
+pub(crate) struct Identity {
+    pub session_id: [u8; SESSION_ID_BYTES],
+    pub display_name: String,
+    pub user_agent: String,
+}
+
+/// One of our own texts on its way to one peer.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct OutgoingText {
+    pub message_id: MessageId,
+    pub text: String,
+    pub kind: TextKind,
+    pub direct: bool,
+    pub sent_at: SystemTime,
+}
+
+/// A text of the peer's, to be handed over and then acknowledged by [`Chat::handled`].
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct IncomingText {
+    pub seq: u64,
+    pub message_id: MessageId,
+    pub text: Untrusted,
+    pub kind: TextKind,
+    pub direct: bool,
+    pub sent_at: SystemTime,
+}
+
+/// What a frame of the peer means.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) enum Heard {
+    /// The channel is open in both directions.
+    Open {
+        display_name: Untrusted,
+    },
+    Text(IncomingText),
+    Typing(bool),
+    Profile {
+        display_name: Untrusted,
+    },
+    /// The peer has no more to say and waits for our acknowledgement to close.
+    Bye,
+    /// Our own goodbye is acknowledged: everything is delivered.
+    ByeAcknowledged,
+}
+
+/// The peer broke the contract; the channel is to be closed.
+#[derive(Debug, thiserror::Error, PartialEq, Eq)]
+pub(crate) enum Violation {
+    #[error("a frame of {0} bytes, more than {CHAT_FRAME_BYTES_MAX}")]
+    FrameTooLarge(usize),
+    #[error("a frame that does not decode")]
+    Malformed,
+    #[error("a frame before the hello")]
+    NoHello,
+    #[error("a second hello")]
+    SecondHello,
+    #[error("a name or text outside its limits")]
+    OutsideLimits,
+    #[error("text {got} where {expected} was due")]
+    Gap { got: u64, expected: u64 },
+    #[error("a receipt for a text that was not sent")]
+    FalseReceipt,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Goodbye {
+    None,
+    Wanted,
+    Sent,
+}
+
+/// A frame to send, and the text in it, which is then sent.
+pub(crate) type OutgoingFrame = (Bytes, Option<MessageId>);
+
+pub(crate) struct Chat {
+    identity: Identity,
+    /// Taken and not acknowledged; the first `sent` of them went over the channel that is open now.
+    texts: VecDeque<(u64, OutgoingText)>,
+    sent: usize,
+    next_seq: u64,
+    open: bool,
+    hello_sent: bool,
+    hello_received: bool,
+    heard_session: Option<Bytes>,
+    heard_seq: u64,
+    acknowledged_seq: u64,
+    receipt_wanted: bool,
+    typing: Option<bool>,
+    profile_wanted: bool,
+    goodbye: Goodbye,
+    bye_ack_wanted: bool,
+    deaf: bool,
+}
+
+impl Chat {
+    pub(crate) fn new(identity: Identity) -> Self {
+        Self {
+            identity,
+            texts: VecDeque::new(),
+            sent: 0,
+            next_seq: 1,
+            open: false,
+            hello_sent: false,
+            hello_received: false,
+            heard_session: None,
+            heard_seq: 0,
+            acknowledged_seq: 0,
+            receipt_wanted: false,
+            typing: None,
+            profile_wanted: false,
+            goodbye: Goodbye::None,
+            bye_ack_wanted: false,
+            deaf: false,
+        }
+    }
+
+    /// Takes a text. The caller bounds how many.
+    pub(crate) fn queue(&mut self, text: OutgoingText) {
+        self.texts.push_back((self.next_seq, text));
+        self.next_seq += 1;
+    }
+
+    /// Texts that are not known to be delivered, oldest first.
+    pub(crate) fn undelivered(&self) -> impl ExactSizeIterator<Item = MessageId> {
+        self.texts.iter().map(|(_, text)| text.message_id)
+    }
+
+    pub(crate) fn channel_opened(&mut self) {
+        self.channel_closed();
+        self.open = true;
+    }
+
+    /// What was not acknowledged goes again over the next channel.
+    pub(crate) fn channel_closed(&mut self) {
+        self.open = false;
+        self.hello_sent = false;
+        self.hello_received = false;
+        self.sent = 0;
+        self.typing = None;
+        self.receipt_wanted = false;
+        self.bye_ack_wanted = false;
+        if self.goodbye == Goodbye::Sent {
+            self.goodbye = Goodbye::Wanted;
+        }
+    }
+
+    /// Whether hellos went both ways.
+    pub(crate) fn is_open(&self) -> bool {
+        self.open && self.hello_received
+    }
+
+    pub(crate) fn set_typing(&mut self, active: bool) {
+        // Never queued for later: it would be outdated.
+        if self.is_open() {
+            self.typing = Some(active);
+        }
+    }
+
+    pub(crate) fn set_display_name(&mut self, display_name: String) {
+        self.identity.display_name = display_name;
+        self.profile_wanted = self.hello_sent;
+    }
+
+    /// After the texts, say goodbye.
+    pub(crate) fn say_goodbye(&mut self) {
+        if self.goodbye == Goodbye::None {
+            self.goodbye = Goodbye::Wanted;
+        }
+    }
+
+    /// The text with this number is in the hands of our user: acknowledge it.
+    pub(crate) fn handled(&mut self, seq: u64) {
+        self.heard_seq = self.heard_seq.max(seq);
+        self.receipt_wanted = true;
+    }
+
+    /// From here on texts are neither given out nor acknowledged.
+    pub(crate) fn stop_listening(&mut self) {
+        self.deaf = true;
+    }
+
+    /// Whether the goodbye is on its way and not yet acknowledged.
+    pub(crate) fn goodbye_is_sent(&self) -> bool {
+        self.goodbye == Goodbye::Sent
+    }
+
+    /// Whether the acknowledgement should go before more is read.
+    pub(crate) fn receipt_is_urgent(&self) -> bool {
+        self.receipt_wanted && self.heard_seq - self.acknowledged_seq >= UNACKNOWLEDGED_MAX
+    }
+
+    /// The next frame to send, most urgent first; none when there is nothing to say now.
+    pub(crate) fn next_frame(&mut self) -> Option<OutgoingFrame> {
+        if !self.open {
+            return None;
+        }
+        if !self.hello_sent {
+            self.hello_sent = true;
+            self.profile_wanted = false;
+            return Some((encode(Frame::Hello(self.hello())), None));
+        }
+        if !self.hello_received {
+            return None;
+        }
+        self.control_frame().map(|frame| (encode(frame), None)).or_else(|| self.text_frame())
+    }
+
+    fn hello(&self) -> v1::ChatHello {
+        v1::ChatHello {
+            session_id: Bytes::copy_from_slice(&self.identity.session_id),
+            display_name: self.identity.display_name.clone(),
+            features: Vec::new(),
+            user_agent: self.identity.user_agent.clone(),
+            heard_session_id: self.heard_session.clone().unwrap_or_default(),
+            heard_seq: self.heard_seq,
+        }
+    }
+
+    fn control_frame(&mut self) -> Option<Frame> {
+        if std::mem::take(&mut self.receipt_wanted) {
+            self.acknowledged_seq = self.heard_seq;
+            return Some(Frame::Receipt(v1::ChatReceipt { through_seq: self.heard_seq }));
+        }
+        if std::mem::take(&mut self.bye_ack_wanted) {
+            return Some(Frame::ByeAck(v1::ChatByeAck {}));
+        }
+        if std::mem::take(&mut self.profile_wanted) {
+            let display_name = self.identity.display_name.clone();
+            return Some(Frame::Profile(v1::ChatProfile { display_name }));
+        }
+        if let Some(active) = self.typing.take() {
+            return Some(Frame::Typing(v1::ChatTyping { active }));
+        }
+        if self.goodbye == Goodbye::Wanted && self.texts.is_empty() {
+            self.goodbye = Goodbye::Sent;
+            return Some(Frame::Bye(v1::ChatBye { last_seq: self.next_seq - 1 }));
+        }
+        None
+    }
+
+    fn text_frame(&mut self) -> Option<OutgoingFrame> {
+        let (seq, text) = self.texts.get(self.sent)?;
+        let frame = Frame::Text(v1::ChatText {
+            seq: *seq,
+            sent_at: Some(text.sent_at.into()),
+            text: text.text.clone(),
+            kind: match text.kind {
+                TextKind::Plain => v1::chat_text::Kind::Plain.into(),
+                TextKind::Action => v1::chat_text::Kind::Action.into(),
+            },
+            direct: text.direct,
+            message_id: text.message_id.0,
+        });
+        let message_id = text.message_id;
+        self.sent += 1;
+        Some((encode(frame), Some(message_id)))
+    }
+
+    /// Takes a frame of the peer's. Also gives the own texts that are now known to be delivered.
+    pub(crate) fn handle(&mut self, frame: &[u8]) -> Result<(Option<Heard>, Vec<MessageId>), Violation> {
+        if frame.len() > CHAT_FRAME_BYTES_MAX {
+            return Err(Violation::FrameTooLarge(frame.len()));
+        }
+        let frame = v1::ChatFrame::decode(frame).map_err(|_| Violation::Malformed)?.frame;
+        // A frame of a later version.
+        let Some(frame) = frame else { return Ok((None, Vec::new())) };
+        if !self.hello_received && !matches!(frame, Frame::Hello(_)) {
+            return Err(Violation::NoHello);
+        }
+        match frame {
+            Frame::Hello(hello) => self.handle_hello(hello),
+            Frame::Text(text) => Ok((self.handle_text(text)?, Vec::new())),
+            Frame::Receipt(receipt) => Ok((None, self.delivered(receipt.through_seq)?)),
+            Frame::Typing(typing) => Ok((Some(Heard::Typing(typing.active)), Vec::new())),
+            Frame::Profile(profile) => {
+                let display_name = check_name(profile.display_name)?;
+                Ok((Some(Heard::Profile { display_name }), Vec::new()))
+            }
+            Frame::Bye(_) => {
+                self.bye_ack_wanted = true;
+                Ok((Some(Heard::Bye), Vec::new()))
+            }
+            Frame::ByeAck(_) => Ok((Some(Heard::ByeAcknowledged), Vec::new())),
+        }
+    }
+
+    fn handle_hello(&mut self, hello: v1::ChatHello) -> Result<(Option<Heard>, Vec<MessageId>), Violation> {
+        if self.hello_received {
+            return Err(Violation::SecondHello);
+        }
+        let display_name = check_name(hello.display_name)?;
+        if hello.session_id.len() != SESSION_ID_BYTES || hello.features.len() > FEATURES_MAX {
+            return Err(Violation::OutsideLimits);
+        }
+        if self.heard_session.as_ref() != Some(&hello.session_id) {
+            self.heard_session = Some(hello.session_id);
+            self.heard_seq = 0;
+            self.acknowledged_seq = 0;
+        }
+        self.hello_received = true;
+        let knows_us = hello.heard_session_id[..] == self.identity.session_id[..];
+        let delivered = if knows_us { self.take_through(hello.heard_seq) } else { Vec::new() };
+        Ok((Some(Heard::Open { display_name }), delivered))
+    }
+
+    fn handle_text(&mut self, text: v1::ChatText) -> Result<Option<Heard>, Violation> {
+        if text.text.is_empty() || text.text.len() > CHAT_TEXT_BYTES_MAX {
+            return Err(Violation::OutsideLimits);
+        }
+        if self.deaf {
+            return Ok(None);
+        }
+        let expected = self.heard_seq + 1;
+        if text.seq > expected {
+            return Err(Violation::Gap { got: text.seq, expected });
+        }
+        if text.seq < expected {
+            self.receipt_wanted = true;
+            return Ok(None);
+        }
+        let kind = match v1::chat_text::Kind::try_from(text.kind) {
+            Ok(v1::chat_text::Kind::Action) => TextKind::Action,
+            _ => TextKind::Plain,
+        };
+        let sent_at = text.sent_at.and_then(|at| SystemTime::try_from(at).ok());
+        Ok(Some(Heard::Text(IncomingText {
+            seq: text.seq,
+            message_id: MessageId(text.message_id),
+            text: Untrusted::new(text.text),
+            kind,
+            direct: text.direct,
+            sent_at: sent_at.unwrap_or(SystemTime::UNIX_EPOCH),
+        })))
+    }
+
+    fn delivered(&mut self, through_seq: u64) -> Result<Vec<MessageId>, Violation> {
+        let last_sent = self.sent.checked_sub(1).and_then(|index| self.texts.get(index)).map(|(seq, _)| *seq);
+        let first_open = self.texts.front().map_or(self.next_seq, |(seq, _)| *seq);
+        if through_seq > last_sent.unwrap_or(first_open.saturating_sub(1)) {
+            return Err(Violation::FalseReceipt);
+        }
+        Ok(self.take_through(through_seq))
+    }
+
+    fn take_through(&mut self, through_seq: u64) -> Vec<MessageId> {
+        let count = self.texts.iter().take_while(|(seq, _)| *seq <= through_seq).count();
+        self.sent = self.sent.saturating_sub(count);
+        self.texts.drain(..count).map(|(_, text)| text.message_id).collect()
+    }
+}
+
+fn encode(frame: Frame) -> Bytes {
+    v1::ChatFrame { frame: Some(frame) }.encode_to_vec().into()
+}
+
+fn check_name(name: String) -> Result<Untrusted, Violation> {
+    if name.is_empty() || name.len() > DISPLAY_NAME_BYTES_MAX {
+        return Err(Violation::OutsideLimits);
+    }
+    Ok(Untrusted::new(name))
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,180 @@
+//! Two chat sessions over channels that may end at any moment.
+
+use std::collections::VecDeque;
+
+use proptest::prelude::*;
+
+use super::*;
+
+fn chat(session: u8) -> Chat {
+    Chat::new(Identity {
+        session_id: [session; 16],
+        display_name: format!("peer{session}"),
+        user_agent: "test".into(),
+    })
+}
+
+fn text(id: u64) -> OutgoingText {
+    OutgoingText {
+        message_id: MessageId(id),
+        text: format!("text {id}"),
+        kind: TextKind::Plain,
+        direct: false,
+        sent_at: SystemTime::UNIX_EPOCH,
+    }
+}
+
+/// Two sides and what is in flight between them.
+struct Pair {
+    sides: [Chat; 2],
+    wires: [VecDeque<Bytes>; 2],
+    received: [Vec<MessageId>; 2],
+    delivered: [Vec<MessageId>; 2],
+    byes: [usize; 2],
+}
+
+impl Pair {
+    fn new() -> Self {
+        Self {
+            sides: [chat(1), chat(2)],
+            wires: Default::default(),
+            received: Default::default(),
+            delivered: Default::default(),
+            byes: [0; 2],
+        }
+    }
+
+    fn open(&mut self) {
+        self.close();
+        self.sides.iter_mut().for_each(Chat::channel_opened);
+    }
+
+    fn close(&mut self) {
+        self.wires.iter_mut().for_each(VecDeque::clear);
+        self.sides.iter_mut().for_each(Chat::channel_closed);
+    }
+
+    fn send(&mut self, from: usize) -> bool {
+        match self.sides[from].next_frame() {
+            Some((frame, _)) => {
+                self.wires[from].push_back(frame);
+                true
+            }
+            None => false,
+        }
+    }
+
+    fn deliver(&mut self, from: usize) -> bool {
+        let Some(frame) = self.wires[from].pop_front() else { return false };
+        let to = 1 - from;
+        let (heard, delivered) = self.sides[to].handle(&frame).expect("own frames keep the contract");
+        self.delivered[to].extend(delivered);
+        match heard {
+            Some(Heard::Text(text)) => {
+                self.received[to].push(text.message_id);
+                self.sides[to].handled(text.seq);
+            }
+            Some(Heard::Bye) => self.byes[to] += 1,
+            _ => {}
+        }
+        true
+    }
+
+    fn settle(&mut self) {
+        while (0..2).fold(false, |moved, side| self.send(side) | self.deliver(side) | moved) {}
+    }
+}
+
+proptest! {
+    #[test]
+    fn every_text_arrives_once_in_order_over_any_number_of_channels(
+        steps in proptest::collection::vec((0u8..5, 0usize..2), 0..300),
+    ) {
+        let mut pair = Pair::new();
+        let mut queued = [0u64; 2];
+        for (step, side) in steps {
+            match step {
+                0 => {
+                    queued[side] += 1;
+                    pair.sides[side].queue(text(queued[side]));
+                }
+                1 => pair.open(),
+                2 => { pair.send(side); }
+                3 => { pair.deliver(side); }
+                _ => pair.close(),
+            }
+        }
+        pair.open();
+        pair.settle();
+        for (side, queued) in queued.into_iter().enumerate() {
+            let all: Vec<_> = (1..=queued).map(MessageId).collect();
+            prop_assert_eq!(&pair.received[1 - side], &all);
+            prop_assert_eq!(&pair.delivered[side], &all);
+            prop_assert_eq!(pair.sides[side].undelivered().len(), 0);
+        }
+    }
+
+    #[test]
+    fn no_bytes_make_it_panic(frames in proptest::collection::vec(proptest::collection::vec(any::<u8>(), 0..64), 0..20)) {
+        let mut chat = chat(1);
+        chat.channel_opened();
+        for frame in frames {
+            let _ = chat.handle(&frame);
+            let _ = chat.next_frame();
+        }
+    }
+}
+
+#[test]
+fn goodbye_follows_the_last_acknowledged_text() {
+    let mut pair = Pair::new();
+    pair.sides[0].queue(text(1));
+    pair.sides[0].say_goodbye();
+    pair.open();
+    pair.settle();
+    assert_eq!(pair.delivered[0], [MessageId(1)]);
+    assert_eq!(pair.byes, [0, 1]);
+}
+
+#[test]
+fn a_gap_a_false_receipt_and_an_early_frame_are_violations() {
+    let mut pair = Pair::new();
+    pair.open();
+    let early = encode(Frame::Typing(v1::ChatTyping { active: true }));
+    assert_eq!(pair.sides[0].handle(&early), Err(Violation::NoHello));
+    pair.settle();
+    let gap = encode(Frame::Text(v1::ChatText { seq: 2, text: "x".into(), ..Default::default() }));
+    assert_eq!(pair.sides[0].handle(&gap), Err(Violation::Gap { got: 2, expected: 1 }));
+    let false_receipt = encode(Frame::Receipt(v1::ChatReceipt { through_seq: 1 }));
+    assert_eq!(pair.sides[0].handle(&false_receipt), Err(Violation::FalseReceipt));
+    pair.sides[0].queue(text(1));
+    assert_eq!(pair.sides[0].handle(&false_receipt), Err(Violation::FalseReceipt), "queued is not sent");
+    let large = vec![0; CHAT_FRAME_BYTES_MAX + 1];
+    assert_eq!(pair.sides[0].handle(&large), Err(Violation::FrameTooLarge(CHAT_FRAME_BYTES_MAX + 1)));
+}
+
+#[test]
+fn the_longest_text_fits_a_frame() {
+    let mut pair = Pair::new();
+    pair.open();
+    pair.settle();
+    pair.sides[0].queue(OutgoingText { text: "x".repeat(CHAT_TEXT_BYTES_MAX), ..text(u64::MAX) });
+    let (frame, _) = pair.sides[0].next_frame().expect("a text is queued");
+    assert!(frame.len() <= CHAT_FRAME_BYTES_MAX, "{}", frame.len());
+}
+
+#[test]
+fn many_texts_are_acknowledged_by_one_receipt_but_not_too_many() {
+    let mut pair = Pair::new();
+    pair.open();
+    pair.settle();
+    for id in 1..=UNACKNOWLEDGED_MAX {
+        assert!(!pair.sides[1].receipt_is_urgent());
+        pair.sides[0].queue(text(id));
+        pair.send(0);
+        pair.deliver(0);
+    }
+    assert!(pair.sides[1].receipt_is_urgent());
+    assert!(pair.send(1));
+    assert!(!pair.send(1), "one receipt acknowledges them all");
+}

@@ -1,0 +1,336 @@
+//! One WebRTC connection with its chat channel: the only file, with `runtime.rs`, that names the engine.
+//!
+//! Invariant: the engine's callbacks only push into a bounded queue and return, because they run on the
+//! task that drives ICE consent, DTLS and SCTP.
+
+use std::{
+    net::{IpAddr, SocketAddr},
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use bytes::{Bytes, BytesMut};
+use tokio::sync::mpsc;
+use webrtc::{
+    data_channel::{DataChannel, DataChannelEvent, RTCDataChannelInit},
+    peer_connection::{
+        PeerConnection, PeerConnectionBuilder, PeerConnectionEventHandler, RTCConfigurationBuilder,
+        RTCIceCandidateInit, RTCIceCandidateType, RTCIceGatheringState, RTCIceServer, RTCIceTransportPolicy,
+        RTCPeerConnectionIceEvent, RTCPeerConnectionState, RTCSessionDescription, RTCStatsReport,
+        RTCStatsReportEntry, SettingEngineBuilder, StatsSelector,
+    },
+};
+
+use crate::{
+    CandidateType, ConnectionState, IceServer, IceTransportPolicy, Path,
+    negotiation::{Candidate, DescriptionKind, username_fragments},
+    runtime::SettlingRuntime,
+};
+
+const CHAT_CHANNEL_LABEL: &str = "chat";
+const CHAT_CHANNEL_PROTOCOL: &str = "patchcord.chat.v1";
+const CHAT_CHANNEL_ID: u16 = 0;
+
+/// Bytes handed to the channel and not yet acknowledged by SCTP; more have to wait.
+const SEND_BUFFER_BYTES_MAX: usize = 1 << 20;
+
+/// Callbacks waiting to be handled. A candidate that does not fit is lost, as on a network.
+const EVENTS_MAX: usize = 256;
+
+/// Silence until the state is disconnected, and from there until it is failed (the engine's defaults are
+/// 5 and 25 s), and the interval of keepalives.
+const ICE_DISCONNECTED_TIMEOUT: Duration = Duration::from_secs(5);
+const ICE_FAILED_TIMEOUT: Duration = Duration::from_secs(15);
+const ICE_KEEPALIVE_INTERVAL: Duration = Duration::from_secs(2);
+
+/// How long a better pair may take to show up before one of this kind is accepted. A peer-reflexive pair is
+/// often the direct path itself, seen before its candidate came.
+const SRFLX_ACCEPTANCE_WAIT: Duration = Duration::from_millis(100);
+const RELAY_ACCEPTANCE_WAIT: Duration = Duration::from_millis(500);
+
+/// What the engine could not do. Its text goes to logs and people, never decides anything.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub(crate) struct EngineError(String);
+
+impl<E: std::fmt::Display> From<(&str, E)> for EngineError {
+    fn from((what, error): (&str, E)) -> Self {
+        // The engine's errors may quote what the peer sent.
+        Self(format!("{what}: {}", error.to_string().escape_debug()))
+    }
+}
+
+/// What a connection is made with.
+#[derive(Clone, Debug)]
+pub(crate) struct ConnectionConfig {
+    pub ice_servers: Vec<IceServer>,
+    pub ice_transport_policy: IceTransportPolicy,
+    pub local_addresses: Vec<IpAddr>,
+}
+
+#[derive(Debug)]
+pub(crate) enum ConnectionEvent {
+    State(ConnectionState),
+    /// Empty: end-of-candidates.
+    LocalCandidate(Candidate),
+    ChannelOpen,
+    ChannelMessage(Bytes),
+    ChannelClosed,
+}
+
+pub(crate) struct Connection {
+    engine: Arc<dyn PeerConnection>,
+    channel: Arc<dyn DataChannel>,
+    callbacks: mpsc::Receiver<ConnectionEvent>,
+    channel_closed: bool,
+    local_fragment: Option<String>,
+}
+
+impl Connection {
+    pub(crate) async fn new(config: &ConnectionConfig) -> Result<Self, EngineError> {
+        let (callback_tx, callbacks) = mpsc::channel(EVENTS_MAX);
+        let addresses: Vec<_> = config.local_addresses.iter().map(|ip| SocketAddr::new(*ip, 0)).collect();
+        let relay_only = config.ice_transport_policy == IceTransportPolicy::Relay;
+        let builder = PeerConnectionBuilder::new()
+            .with_configuration(configuration(config))
+            .with_setting_engine(settings(relay_only, &config.local_addresses))
+            .with_runtime(Arc::new(SettlingRuntime::new()))
+            .with_handler(Arc::new(Callbacks { events: callback_tx }))
+            .with_udp_addrs(addresses)
+            .with_data_channel_send_buffer_limit(SEND_BUFFER_BYTES_MAX);
+        let engine = Box::pin(builder.build()).await.map_err(|error| ("cannot open sockets", error))?;
+        let engine: Arc<dyn PeerConnection> = Arc::new(engine);
+        let options = RTCDataChannelInit {
+            protocol: CHAT_CHANNEL_PROTOCOL.into(),
+            negotiated: Some(CHAT_CHANNEL_ID),
+            ..RTCDataChannelInit::default()
+        };
+        let channel = engine
+            .create_data_channel(CHAT_CHANNEL_LABEL, Some(options))
+            .await
+            .map_err(|error| ("cannot create the chat channel", error))?;
+        Ok(Self { engine, channel, callbacks, channel_closed: false, local_fragment: None })
+    }
+
+    /// Creates and sets an offer or an answer.
+    pub(crate) async fn describe(&mut self, kind: DescriptionKind) -> Result<String, EngineError> {
+        let description = match kind {
+            DescriptionKind::Offer => self.engine.create_offer(None).await,
+            DescriptionKind::Answer => self.engine.create_answer(None).await,
+        };
+        let description = description.map_err(|error| ("cannot describe the connection", error))?;
+        let sdp = description.sdp.clone();
+        self.local_fragment = username_fragments(&sdp).into_iter().next();
+        self.engine
+            .set_local_description(description)
+            .await
+            .map_err(|error| ("cannot set the local description", error))?;
+        Ok(sdp)
+    }
+
+    pub(crate) async fn rollback(&self) -> Result<(), EngineError> {
+        let rollback = RTCSessionDescription::rollback(None).map_err(|error| ("cannot roll back", error))?;
+        self.engine.set_local_description(rollback).await.map_err(|error| ("cannot roll back", error).into())
+    }
+
+    pub(crate) async fn set_remote(&self, kind: DescriptionKind, sdp: String) -> Result<(), EngineError> {
+        let description = match kind {
+            DescriptionKind::Offer => RTCSessionDescription::offer(sdp),
+            DescriptionKind::Answer => RTCSessionDescription::answer(sdp),
+        };
+        let description = description.map_err(|error| ("not a session description", error))?;
+        self.engine
+            .set_remote_description(description)
+            .await
+            .map_err(|error| ("cannot set the remote description", error).into())
+    }
+
+    pub(crate) async fn add_candidate(&self, candidate: Candidate) -> Result<(), EngineError> {
+        let init = RTCIceCandidateInit {
+            candidate: candidate.candidate,
+            sdp_mid: candidate.sdp_mid,
+            sdp_mline_index: candidate.sdp_m_line_index.and_then(|index| u16::try_from(index).ok()),
+            username_fragment: candidate.username_fragment,
+            url: None,
+        };
+        self.engine.add_ice_candidate(init).await.map_err(|error| ("cannot add the candidate", error).into())
+    }
+
+    /// The next thing the engine tells. Cancel safe. Never ends: after the channel has closed only states
+    /// and candidates come.
+    pub(crate) async fn next_event(&mut self) -> ConnectionEvent {
+        loop {
+            let event = tokio::select! {
+                biased;
+                Some(event) = self.callbacks.recv() => match event {
+                    ConnectionEvent::LocalCandidate(candidate) => {
+                        ConnectionEvent::LocalCandidate(self.complete(candidate))
+                    }
+                    event => event,
+                },
+                event = self.channel.poll(), if !self.channel_closed => match event {
+                    Some(DataChannelEvent::OnOpen) => ConnectionEvent::ChannelOpen,
+                    Some(DataChannelEvent::OnMessage(message)) => {
+                        ConnectionEvent::ChannelMessage(message.data.freeze())
+                    }
+                    Some(DataChannelEvent::OnClose) | None => {
+                        self.channel_closed = true;
+                        ConnectionEvent::ChannelClosed
+                    }
+                    Some(_) => continue,
+                },
+                else => std::future::pending().await,
+            };
+            return event;
+        }
+    }
+
+    /// The engine leaves out what others want to see (some refuse an empty `sdpMid`).
+    fn complete(&self, candidate: Candidate) -> Candidate {
+        Candidate {
+            sdp_mid: Some("0".into()),
+            sdp_m_line_index: Some(0),
+            username_fragment: self.local_fragment.clone(),
+            ..candidate
+        }
+    }
+
+    /// The writing end of the chat channel.
+    pub(crate) fn channel(&self) -> Channel {
+        Channel(self.channel.clone())
+    }
+
+    /// The selected candidate pair, once there is one.
+    pub(crate) async fn path(&self) -> Option<Path> {
+        selected_path(&self.engine.get_stats(Instant::now(), StatsSelector::None).await)
+    }
+
+    /// Closes the channel, then the connection: browsers log an abort in the other order. What was sent and
+    /// not acknowledged is lost, so say goodbye first.
+    pub(crate) async fn close(self) {
+        let _ = self.channel.close().await;
+        if let Err(error) = self.engine.close().await {
+            tracing::debug!(error = %error.to_string().escape_debug(), "closing a connection");
+        }
+    }
+}
+
+/// The writing end of a chat channel.
+pub(crate) struct Channel(Arc<dyn DataChannel>);
+
+impl Channel {
+    /// Waits until the channel takes another frame. Cancel safe; fails when the channel is closed.
+    pub(crate) async fn writable(&self) -> Result<(), EngineError> {
+        self.0.writable().await.map_err(|error| ("the channel is closed", error).into())
+    }
+
+    /// Hands a frame to the channel; waits for room first.
+    pub(crate) async fn send(&self, frame: Bytes) -> Result<(), EngineError> {
+        self.0.send(BytesMut::from(frame)).await.map_err(|error| ("the channel is closed", error).into())
+    }
+}
+
+fn configuration(config: &ConnectionConfig) -> webrtc::peer_connection::RTCConfiguration {
+    let ice_servers = config.ice_servers.iter().map(|server| RTCIceServer {
+        urls: server.urls.clone(),
+        username: server.username.clone(),
+        credential: server.credential.clone(),
+    });
+    let policy = match config.ice_transport_policy {
+        IceTransportPolicy::All => RTCIceTransportPolicy::All,
+        IceTransportPolicy::Relay => RTCIceTransportPolicy::Relay,
+    };
+    RTCConfigurationBuilder::new()
+        .with_ice_servers(ice_servers.collect())
+        .with_ice_transport_policy(policy)
+        .build()
+}
+
+fn settings(relay_only: bool, local_addresses: &[IpAddr]) -> webrtc::peer_connection::SettingEngine {
+    // Under a relay-only policy there is no better pair to wait for.
+    let relay_wait = if relay_only { Duration::ZERO } else { RELAY_ACCEPTANCE_WAIT };
+    SettingEngineBuilder::new()
+        .with_ice_timeouts(
+            Some(ICE_DISCONNECTED_TIMEOUT),
+            Some(ICE_FAILED_TIMEOUT),
+            Some(ICE_KEEPALIVE_INTERVAL),
+        )
+        .with_host_acceptance_min_wait(Some(Duration::ZERO))
+        .with_prflx_acceptance_min_wait(Some(Duration::ZERO))
+        .with_srflx_acceptance_min_wait(Some(SRFLX_ACCEPTANCE_WAIT))
+        .with_relay_acceptance_min_wait(Some(relay_wait))
+        .with_include_loopback_candidate(local_addresses.iter().any(IpAddr::is_loopback))
+        .build()
+}
+
+fn selected_path(report: &RTCStatsReport) -> Option<Path> {
+    let pairs = report.iter().filter_map(|entry| match entry {
+        RTCStatsReportEntry::IceCandidatePair(pair) if pair.nominated => Some(pair),
+        _ => None,
+    });
+    let selected = report.iter().find_map(|entry| match entry {
+        RTCStatsReportEntry::Transport(transport) => Some(transport.selected_candidate_pair_id.as_str()),
+        _ => None,
+    });
+    let pair = pairs.max_by_key(|pair| (Some(pair.stats.id.as_str()) == selected, pair.packets_received))?;
+    let candidate_type = |id: &str| match report.get(id)? {
+        RTCStatsReportEntry::LocalCandidate(candidate) | RTCStatsReportEntry::RemoteCandidate(candidate) => {
+            Some(match candidate.candidate_type {
+                RTCIceCandidateType::Host => CandidateType::Host,
+                RTCIceCandidateType::Srflx => CandidateType::Srflx,
+                RTCIceCandidateType::Relay => CandidateType::Relay,
+                _ => CandidateType::Prflx,
+            })
+        }
+        _ => None,
+    };
+    let seconds = pair.current_round_trip_time;
+    Some(Path {
+        local: candidate_type(&pair.local_candidate_id)?,
+        // The engine lists no candidate for a peer-reflexive one.
+        remote: candidate_type(&pair.remote_candidate_id).unwrap_or(CandidateType::Prflx),
+        round_trip: (seconds > 0.0).then(|| Duration::try_from_secs_f64(seconds).unwrap_or_default()),
+    })
+}
+
+struct Callbacks {
+    events: mpsc::Sender<ConnectionEvent>,
+}
+
+impl Callbacks {
+    fn push(&self, event: ConnectionEvent) {
+        if self.events.try_send(event).is_err() {
+            tracing::debug!("an event of the engine came too late or did not fit");
+        }
+    }
+}
+
+#[async_trait::async_trait]
+impl PeerConnectionEventHandler for Callbacks {
+    async fn on_ice_candidate(&self, event: RTCPeerConnectionIceEvent) {
+        match event.candidate.to_json() {
+            Ok(init) => self.push(ConnectionEvent::LocalCandidate(Candidate {
+                candidate: init.candidate,
+                ..Candidate::default()
+            })),
+            Err(error) => tracing::debug!(%error, "a local candidate has no text"),
+        }
+    }
+
+    async fn on_ice_gathering_state_change(&self, state: RTCIceGatheringState) {
+        if state == RTCIceGatheringState::Complete {
+            self.push(ConnectionEvent::LocalCandidate(Candidate::default()));
+        }
+    }
+
+    async fn on_connection_state_change(&self, state: RTCPeerConnectionState) {
+        self.push(ConnectionEvent::State(match state {
+            RTCPeerConnectionState::Connecting => ConnectionState::Connecting,
+            RTCPeerConnectionState::Connected => ConnectionState::Connected,
+            RTCPeerConnectionState::Disconnected => ConnectionState::Disconnected,
+            RTCPeerConnectionState::Failed => ConnectionState::Failed,
+            RTCPeerConnectionState::Closed => ConnectionState::Closed,
+            _ => ConnectionState::New,
+        }));
+    }
+}

@@ -1,0 +1,310 @@
+//! One peer: the task that owns the connection, the negotiation and the chat session with it.
+//!
+//! Invariant: a link never waits for its peer without also listening to its room, so no peer can hold up
+//! another; it waits for the user only to hand over what has arrived.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering::Relaxed},
+    },
+    time::Duration,
+};
+
+use tokio::{
+    sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot},
+    time::Instant,
+};
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    ConnectionReport, ConnectionState, DeliveryState, Event, IceServer, LeaveReason, MessageId, Path, PeerId,
+    Untrusted,
+    chat::{Chat, Identity, OutgoingFrame, OutgoingText},
+    connection::{Connection, ConnectionConfig, ConnectionEvent, EngineError},
+    negotiation::{Candidate, DescriptionKind, Input, Negotiation},
+};
+
+mod chatting;
+mod connecting;
+mod events;
+
+pub(crate) use events::EventSender;
+
+/// Commands that wait for a link. A peer that floods us with signaling fills it and is cut off.
+const COMMANDS_MAX: usize = 2048;
+
+/// For the acknowledgement of our goodbye, and for the peer to close after we acknowledged its own.
+const BYE_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// Between two looks at the path of an open connection.
+const PATH_INTERVAL: Duration = Duration::from_secs(5);
+
+/// What the room tells a link.
+pub(crate) enum Command {
+    Connect,
+    Description {
+        kind: DescriptionKind,
+        sdp: String,
+    },
+    Candidate(Candidate),
+    Send(OutgoingText),
+    Typing(bool),
+    DisplayName(String),
+    Report(oneshot::Sender<ConnectionReport>),
+    /// New ICE servers, for the next connection.
+    IceServers(Vec<IceServer>),
+    /// The peer has left, by the server's word or its own.
+    PeerLeft(LeaveReason),
+    /// Deliver what is queued, say goodbye, end. Gives what was not delivered.
+    Leave(oneshot::Sender<Vec<MessageId>>),
+}
+
+/// What a link tells its room.
+pub(crate) enum Notice {
+    /// To be relayed to the peer.
+    Description { kind: DescriptionKind, sdp: String },
+    /// To be relayed to the peer.
+    Candidate(Candidate),
+    /// The peer has another name.
+    DisplayName(Untrusted),
+    /// The peer lost its signaling, but its channel is open.
+    Detached,
+    /// The peer said goodbye and its channel is closed.
+    SaidBye,
+    /// The link is over; nothing follows.
+    Ended,
+}
+
+/// What every link of a room shares.
+#[derive(Clone)]
+pub(crate) struct LinkContext {
+    pub identity: Identity,
+    pub connection: ConnectionConfig,
+    pub connect_timeout: Duration,
+    pub candidates_max: usize,
+    pub mesh: Arc<Semaphore>,
+    pub mesh_peers_max: usize,
+    pub events: mpsc::Sender<Event>,
+    pub notices: mpsc::Sender<(PeerId, Notice)>,
+    /// Cancelled when the user may no longer be reading events.
+    pub leaving: CancellationToken,
+    pub manual: bool,
+}
+
+/// The room's end of a link. The task ends when it is dropped.
+pub(crate) struct LinkHandle {
+    pub commands: mpsc::Sender<Command>,
+    /// Texts taken and neither delivered nor failed.
+    pub undelivered: Arc<AtomicUsize>,
+}
+
+impl LinkHandle {
+    pub(crate) fn spawn(own_id: &PeerId, peer_id: PeerId, context: LinkContext) -> Self {
+        let (commands, command_rx) = mpsc::channel(COMMANDS_MAX);
+        let undelivered = Arc::<AtomicUsize>::default();
+        let polite = *own_id < peer_id;
+        let link = Link {
+            events: EventSender::new(context.events.clone(), context.leaving.clone()),
+            chat: Chat::new(context.identity.clone()),
+            negotiation: Negotiation::new(polite, context.candidates_max),
+            attempt: None,
+            state: ConnectionState::New,
+            state_since: Instant::now(),
+            path: None,
+            remote_fingerprint: None,
+            undelivered: undelivered.clone(),
+            leave: None,
+            peer_gone: false,
+            peer_said_bye: false,
+            outgoing: None,
+            deadline: None,
+            polite,
+            peer_id,
+            context,
+        };
+        tokio::spawn(link.run(command_rx));
+        Self { commands, undelivered }
+    }
+
+    /// Ends the link without dropping the handle.
+    pub(crate) fn let_go(&mut self) {
+        self.commands = mpsc::channel(1).0;
+    }
+}
+
+/// A connection from its first step until it is closed.
+struct Attempt {
+    connection: Connection,
+    begun: Instant,
+    opened_in: Option<Duration>,
+    next_path: Instant,
+    _mesh_place: OwnedSemaphorePermit,
+}
+
+struct Link {
+    peer_id: PeerId,
+    polite: bool,
+    context: LinkContext,
+    events: EventSender,
+    chat: Chat,
+    negotiation: Negotiation,
+    attempt: Option<Attempt>,
+    state: ConnectionState,
+    state_since: Instant,
+    path: Option<Path>,
+    remote_fingerprint: Option<String>,
+    undelivered: Arc<AtomicUsize>,
+    leave: Option<oneshot::Sender<Vec<MessageId>>>,
+    peer_gone: bool,
+    peer_said_bye: bool,
+    /// Pulled from the chat session and not yet handed to the channel.
+    outgoing: Option<OutgoingFrame>,
+    /// When the connection is closed whatever happens: not open in time, or goodbye not answered.
+    deadline: Option<Instant>,
+}
+
+enum Step {
+    Command(Option<Command>),
+    Connection(ConnectionEvent),
+    Writable(Result<(), EngineError>),
+    Path,
+    Deadline,
+}
+
+impl Link {
+    async fn run(mut self, mut commands: mpsc::Receiver<Command>) {
+        loop {
+            if self.outgoing.is_none() {
+                self.outgoing = self.chat.next_frame();
+            }
+            match self.next_step(&mut commands).await {
+                Step::Command(None) => break,
+                Step::Command(Some(command)) => self.command(command).await,
+                Step::Connection(event) => self.connection_event(event).await,
+                Step::Writable(Ok(())) => self.send_frame().await,
+                Step::Writable(Err(_)) => self.close(ConnectionState::Closed).await,
+                Step::Path => self.look_at_path().await,
+                Step::Deadline => self.deadline_passed().await,
+            }
+            if self.is_over() {
+                break;
+            }
+        }
+        self.end().await;
+    }
+
+    /// Waits for what happens next. The channel is read before it is written, so that one receipt answers
+    /// many texts, unless that receipt is overdue.
+    async fn next_step(&mut self, commands: &mut mpsc::Receiver<Command>) -> Step {
+        let deadline = self.deadline;
+        let Some(attempt) = &mut self.attempt else {
+            return tokio::select! {
+                command = commands.recv() => Step::Command(command),
+                () = sleep_until(deadline) => Step::Deadline,
+            };
+        };
+        let channel = attempt.connection.channel();
+        let outgoing = self.outgoing.is_some();
+        if outgoing && self.chat.receipt_is_urgent() {
+            return Step::Writable(channel.writable().await);
+        }
+        let next_path = attempt.opened_in.map(|_| attempt.next_path);
+        tokio::select! {
+            biased;
+            command = commands.recv() => Step::Command(command),
+            event = attempt.connection.next_event() => Step::Connection(event),
+            result = channel.writable(), if outgoing => Step::Writable(result),
+            () = sleep_until(next_path) => Step::Path,
+            () = sleep_until(deadline) => Step::Deadline,
+        }
+    }
+
+    async fn command(&mut self, command: Command) {
+        match command {
+            Command::Connect => self.connect().await,
+            Command::Description { kind, sdp } => self.remote_description(kind, sdp).await,
+            Command::Candidate(candidate) => self.negotiate(Input::RemoteCandidate(candidate)).await,
+            Command::Send(text) => {
+                self.receipts(vec![text.message_id], DeliveryState::Queued).await;
+                self.chat.queue(text);
+            }
+            Command::Typing(active) => self.chat.set_typing(active),
+            Command::DisplayName(name) => {
+                self.context.identity.display_name.clone_from(&name);
+                self.chat.set_display_name(name);
+            }
+            Command::Report(reply) => {
+                // The asker may have gone.
+                let _ = reply.send(self.report());
+            }
+            Command::Leave(reply) => {
+                self.leave = Some(reply);
+                self.chat.say_goodbye();
+            }
+            Command::IceServers(ice_servers) => self.context.connection.ice_servers = ice_servers,
+            Command::PeerLeft(reason) => self.peer_left(reason).await,
+        }
+    }
+
+    async fn peer_left(&mut self, reason: LeaveReason) {
+        self.peer_gone = true;
+        match reason {
+            LeaveReason::Removed | LeaveReason::RoomClosed => self.close(ConnectionState::Closed).await,
+            _ if !self.chat.is_open() => self.close(ConnectionState::Closed).await,
+            // It has said goodbye, or is about to; what it sent before may still be on its way.
+            LeaveReason::Left => self.deadline = Some(Instant::now() + BYE_TIMEOUT),
+            // It lost its signaling, which says nothing about the channel.
+            _ => self.notify(Notice::Detached).await,
+        }
+    }
+
+    fn is_over(&self) -> bool {
+        if self.peer_gone && self.attempt.is_none() {
+            return true;
+        }
+        if self.leave.is_none() || self.chat.is_open() {
+            return false;
+        }
+        // The peer, being the newcomer, may be about to offer; nobody offers under a manual policy.
+        let may_open = self.attempt.is_some() || (self.state == ConnectionState::New && !self.context.manual);
+        self.chat.undelivered().len() == 0 || !may_open
+    }
+
+    async fn notify(&self, notice: Notice) {
+        // The room may be over.
+        let _ = self.context.notices.send((self.peer_id.clone(), notice)).await;
+    }
+
+    async fn end(mut self) {
+        self.close(ConnectionState::Closed).await;
+        let undelivered: Vec<_> = self.chat.undelivered().collect();
+        self.undelivered.store(0, Relaxed);
+        if let Some(reply) = self.leave.take() {
+            // The room may have stopped waiting.
+            let _ = reply.send(undelivered.clone());
+        }
+        self.receipts(undelivered, DeliveryState::Failed).await;
+        self.notify(Notice::Ended).await;
+    }
+
+    fn report(&self) -> ConnectionReport {
+        ConnectionReport {
+            peer_id: self.peer_id.clone(),
+            state: self.state,
+            since: self.state_since.elapsed(),
+            path: self.path,
+            opened_in: self.attempt.as_ref().and_then(|attempt| attempt.opened_in),
+            local_candidates: self.negotiation.local_candidates(),
+            remote_candidates: self.negotiation.remote_candidates(),
+            undelivered: self.chat.undelivered().len(),
+        }
+    }
+}
+
+async fn sleep_until(deadline: Option<Instant>) {
+    match deadline {
+        Some(deadline) => tokio::time::sleep_until(deadline).await,
+        None => std::future::pending().await,
+    }
+}

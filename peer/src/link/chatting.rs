@@ -1,0 +1,94 @@
+//! The chat session of a link: frames in and out of its channel, and what they tell the user.
+
+use std::sync::atomic::Ordering::Relaxed;
+
+use tokio::time::Instant;
+
+use super::{BYE_TIMEOUT, Link, Notice};
+use crate::{
+    ConnectionState, DeliveryState, Event, Message, MessageId, ProblemCode, Untrusted,
+    chat::{Heard, IncomingText},
+};
+
+impl Link {
+    /// Hands the pending frame to the channel, which has room for it.
+    pub(super) async fn send_frame(&mut self) {
+        let (Some((frame, message_id)), Some(attempt)) = (self.outgoing.take(), &self.attempt) else {
+            return;
+        };
+        if attempt.connection.channel().send(frame).await.is_err() {
+            return self.close(ConnectionState::Closed).await;
+        }
+        if let Some(message_id) = message_id {
+            self.receipts(vec![message_id], DeliveryState::Sent).await;
+        }
+        if self.chat.goodbye_is_sent() && self.deadline.is_none() {
+            self.deadline = Some(Instant::now() + BYE_TIMEOUT);
+        }
+    }
+
+    pub(super) async fn frame(&mut self, frame: &[u8]) {
+        let (heard, delivered) = match self.chat.handle(frame) {
+            Ok(result) => result,
+            Err(violation) => {
+                let message = format!("the peer broke the rules of chat and was disconnected: {violation}");
+                self.problem(ProblemCode::PeerMisbehaved, message).await;
+                return self.close(ConnectionState::Failed).await;
+            }
+        };
+        if !delivered.is_empty() {
+            self.undelivered.fetch_sub(delivered.len(), Relaxed);
+            self.receipts(delivered, DeliveryState::Delivered).await;
+        }
+        let peer_id = self.peer_id.clone();
+        match heard {
+            None => {}
+            Some(Heard::Open { display_name }) => self.opened(display_name).await,
+            Some(Heard::Text(text)) => self.text(text).await,
+            Some(Heard::Typing(active)) => {
+                self.events.send(Event::Typing { peer_id, active }).await;
+            }
+            Some(Heard::Profile { display_name }) => self.notify(Notice::DisplayName(display_name)).await,
+            Some(Heard::Bye) => {
+                self.peer_said_bye = true;
+                // The peer closes; if it does not, we do.
+                self.deadline = Some(Instant::now() + BYE_TIMEOUT);
+            }
+            Some(Heard::ByeAcknowledged) => self.close(ConnectionState::Closed).await,
+        }
+    }
+
+    async fn opened(&mut self, display_name: Untrusted) {
+        self.deadline = None;
+        if let Some(attempt) = &mut self.attempt {
+            attempt.opened_in = Some(attempt.begun.elapsed());
+        }
+        let peer_id = self.peer_id.clone();
+        self.events.send(Event::ChannelOpen { peer_id, display_name }).await;
+    }
+
+    /// Acknowledged only once it is in the user's hands.
+    async fn text(&mut self, text: IncomingText) {
+        let message = Message {
+            id: text.message_id,
+            peer_id: self.peer_id.clone(),
+            text: text.text,
+            kind: text.kind,
+            direct: text.direct,
+            sent_at: text.sent_at,
+        };
+        if self.events.send(Event::Message(message)).await {
+            self.chat.handled(text.seq);
+        } else {
+            // Nobody reads any more: what comes now must not look delivered.
+            self.chat.stop_listening();
+        }
+    }
+
+    pub(super) async fn receipts(&self, message_ids: Vec<MessageId>, state: DeliveryState) {
+        for message_id in message_ids {
+            let peer_id = self.peer_id.clone();
+            self.events.send(Event::Receipt { message_id, peer_id, state }).await;
+        }
+    }
+}

@@ -1,0 +1,408 @@
+//! The one task that owns a room: its roster, its links and its signaling stream.
+//!
+//! Invariant: it never waits for a link or for the server, only for the user to take events.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::atomic::Ordering::Relaxed,
+    time::Duration,
+};
+
+use patchcord_proto::v1::signal_request as request;
+use tokio::{
+    sync::{mpsc, oneshot},
+    task::JoinHandle,
+    time::Instant,
+};
+
+use crate::{
+    Config, ConnectPolicy, ConnectionReport, Departure, EndReason, Event, LeaveReason, MessageId, Peer,
+    PeerId, ProblemCode, Recipients, SendError, SignalingState,
+    chat::OutgoingText,
+    link::{Command, EventSender, LinkContext, LinkHandle, Notice},
+    negotiation::DescriptionKind,
+    signaling::{Signaling, SignalingEvent},
+};
+
+/// Peers of one room; more than any server of ours admits.
+const MEMBERS_MAX: usize = 256;
+
+/// For the server to end the stream after our Leave.
+const LEAVE_ANSWER_TIMEOUT: Duration = Duration::from_secs(1);
+
+/// For links to close their connections when the room is over.
+const LINKS_END_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// What a handle asks of its room.
+pub(crate) enum Ask {
+    Send { to: Recipients, text: OutgoingText, reply: oneshot::Sender<Result<MessageId, SendError>> },
+    Connect { peer_id: PeerId, reply: oneshot::Sender<Result<(), SendError>> },
+    DisplayName(String),
+    Typing(bool),
+    Connections(oneshot::Sender<Vec<oneshot::Receiver<ConnectionReport>>>),
+    Leave(oneshot::Sender<Departure>),
+}
+
+struct Member {
+    peer: Peer,
+    link: LinkHandle,
+    /// For the order of joining.
+    order: u64,
+    /// Said by the server; the link decides when it is over.
+    left: Option<LeaveReason>,
+}
+
+/// Leaving takes as long as the links need to deliver, or until the deadline.
+struct Leaving {
+    reply: oneshot::Sender<Departure>,
+    deadline: Instant,
+    collected: JoinHandle<Departure>,
+}
+
+pub(crate) struct Mesh {
+    own_id: PeerId,
+    config: Config,
+    context: LinkContext,
+    events: EventSender,
+    signaling: Option<Signaling>,
+    members: BTreeMap<PeerId, Member>,
+    joined_count: u64,
+    leaving: Option<Leaving>,
+}
+
+enum Step {
+    Ask(Option<Ask>),
+    Notice(PeerId, Notice),
+    Signaling(SignalingEvent),
+    LeaveDeadline,
+    Departed(Departure),
+}
+
+impl Mesh {
+    pub(crate) fn new(own_id: PeerId, config: Config, context: LinkContext, signaling: Signaling) -> Self {
+        Self {
+            own_id,
+            config,
+            events: EventSender::new(context.events.clone(), context.leaving.clone()),
+            context,
+            signaling: Some(signaling),
+            members: BTreeMap::new(),
+            joined_count: 0,
+            leaving: None,
+        }
+    }
+
+    /// Lives as long as the room. `peers` were there before us.
+    pub(crate) async fn run(
+        mut self,
+        peers: Vec<Peer>,
+        mut asks: mpsc::Receiver<Ask>,
+        mut notices: mpsc::Receiver<(PeerId, Notice)>,
+        mut responses: mpsc::Receiver<SignalingEvent>,
+    ) {
+        for peer in peers {
+            let peer_id = peer.id.clone();
+            self.add(peer);
+            if self.config.connect_policy == ConnectPolicy::Newcomer {
+                self.command(&peer_id, Command::Connect);
+            }
+        }
+        loop {
+            let step = tokio::select! {
+                // In this order, so that what a peer's link has said is known before the server's word on it.
+                biased;
+                Some((peer_id, notice)) = notices.recv() => Step::Notice(peer_id, notice),
+                Some(event) = responses.recv(), if self.signaling.is_some() => Step::Signaling(event),
+                ask = asks.recv(), if self.leaving.is_none() => Step::Ask(ask),
+                step = next_of_leaving(&mut self.leaving) => step,
+            };
+            if let Some(reason) = self.step(step, &mut responses).await {
+                self.context.leaving.cancel();
+                self.end_links(&mut notices).await;
+                self.events.send(Event::Ended(reason)).await;
+                return;
+            }
+        }
+    }
+
+    /// Lets go of all links and hears them out, so that none tells the user anything after the end.
+    async fn end_links(&mut self, notices: &mut mpsc::Receiver<(PeerId, Notice)>) {
+        let mut ending: BTreeSet<_> = std::mem::take(&mut self.members).into_keys().collect();
+        let all_ended = async {
+            while !ending.is_empty() {
+                if let Some((peer_id, Notice::Ended)) = notices.recv().await {
+                    ending.remove(&peer_id);
+                }
+            }
+        };
+        let _ = tokio::time::timeout(LINKS_END_TIMEOUT, all_ended).await;
+    }
+
+    /// Does what a step asks for; says why the room is over, if it is.
+    async fn step(
+        &mut self,
+        step: Step,
+        responses: &mut mpsc::Receiver<SignalingEvent>,
+    ) -> Option<EndReason> {
+        match step {
+            // The last handle is gone: nobody waits for a delivery.
+            Step::Ask(None) => return Some(EndReason::Left),
+            Step::Ask(Some(Ask::Leave(reply))) => self.leave(reply),
+            Step::Ask(Some(ask)) => self.ask(ask).await,
+            Step::Notice(peer_id, notice) => self.notice(peer_id, notice).await,
+            Step::Signaling(SignalingEvent::Removed { message }) => {
+                return Some(EndReason::Removed { message });
+            }
+            Step::Signaling(event) => self.signaling_event(event).await,
+            // Without their handles the links end, and report what is not delivered.
+            Step::LeaveDeadline => {
+                self.members.values_mut().for_each(|member| member.link.let_go());
+            }
+            Step::Departed(departure) => {
+                self.say_leave(responses).await;
+                if let Some(leaving) = self.leaving.take() {
+                    // The leaver may have stopped waiting.
+                    let _ = leaving.reply.send(departure);
+                }
+                return Some(EndReason::Left);
+            }
+        }
+        None
+    }
+
+    fn add(&mut self, peer: Peer) {
+        let link = LinkHandle::spawn(&self.own_id, peer.id.clone(), self.context.clone());
+        let member = Member { link, order: self.joined_count, left: None, peer };
+        self.joined_count += 1;
+        self.members.insert(member.peer.id.clone(), member);
+    }
+
+    /// Gives a link something to do. A link that is too far behind is cut off: its peer floods us.
+    fn command(&mut self, peer_id: &PeerId, command: Command) {
+        let Some(member) = self.members.get(peer_id) else { return };
+        if member.link.commands.try_send(command).is_err() {
+            tracing::warn!(%peer_id, "a link cannot keep up and is cut off");
+            self.members.remove(peer_id);
+        }
+    }
+
+    fn command_all(&mut self, command: impl Fn() -> Command) {
+        let peer_ids: Vec<_> = self.members.keys().cloned().collect();
+        for peer_id in peer_ids {
+            self.command(&peer_id, command());
+        }
+    }
+
+    async fn signaling_event(&mut self, event: SignalingEvent) {
+        match event {
+            SignalingEvent::PeerJoined(peer) => {
+                if self.members.contains_key(&peer.id) || self.members.len() >= MEMBERS_MAX {
+                    return;
+                }
+                self.add(peer.clone());
+                self.events.send(Event::PeerJoined(peer)).await;
+            }
+            SignalingEvent::PeerUpdated(peer) => self.update(peer).await,
+            SignalingEvent::PeerLeft { peer_id, reason } => {
+                if let Some(member) = self.members.get_mut(&peer_id) {
+                    member.left = Some(reason);
+                    self.command(&peer_id, Command::PeerLeft(reason));
+                }
+            }
+            SignalingEvent::Description { from, kind, sdp } => {
+                self.command(&from, Command::Description { kind, sdp });
+            }
+            SignalingEvent::Candidate { from, candidate } => {
+                self.command(&from, Command::Candidate(candidate));
+            }
+            SignalingEvent::IceServers(ice_servers) => {
+                self.context.connection.ice_servers =
+                    ice_servers.iter().chain(&self.config.ice_servers).cloned().collect();
+                let servers = self.context.connection.ice_servers.clone();
+                self.command_all(|| Command::IceServers(servers.clone()));
+            }
+            SignalingEvent::Rejected { code, message } => {
+                // A peer that left while we wrote to it: its PeerLeft says all there is to say.
+                if code != patchcord_proto::v1::signal_response::rejected::Code::NoSuchPeer {
+                    let code = ProblemCode::Rejected;
+                    self.events.send(Event::Problem { code, peer_id: None, message }).await;
+                }
+            }
+            SignalingEvent::Ended { reason } => {
+                self.signaling = None;
+                self.events.send(Event::Signaling(SignalingState::Away { reason })).await;
+            }
+            SignalingEvent::Removed { .. } => {}
+        }
+    }
+
+    async fn update(&mut self, peer: Peer) {
+        let Some(member) = self.members.get_mut(&peer.id) else { return };
+        if member.peer != peer {
+            member.peer = peer.clone();
+            self.events.send(Event::PeerUpdated(peer)).await;
+        }
+    }
+
+    async fn notice(&mut self, peer_id: PeerId, notice: Notice) {
+        let Some(member) = self.members.get(&peer_id) else { return };
+        match notice {
+            Notice::Description { kind: DescriptionKind::Offer, sdp } => {
+                self.request(request::Message::Offer(request::Offer {
+                    to_peer_id: peer_id.to_string(),
+                    sdp,
+                }));
+            }
+            Notice::Description { kind: DescriptionKind::Answer, sdp } => {
+                self.request(request::Message::Answer(request::Answer {
+                    to_peer_id: peer_id.to_string(),
+                    sdp,
+                }));
+            }
+            Notice::Candidate(candidate) => {
+                self.request(request::Message::Candidate(request::Candidate {
+                    to_peer_id: peer_id.to_string(),
+                    candidate: candidate.candidate,
+                    sdp_mid: candidate.sdp_mid,
+                    sdp_m_line_index: candidate.sdp_m_line_index,
+                    username_fragment: candidate.username_fragment,
+                }));
+            }
+            Notice::DisplayName(display_name) => {
+                let peer = Peer { display_name, ..member.peer.clone() };
+                self.update(peer).await;
+            }
+            Notice::Detached => {
+                let peer = Peer { attached: false, ..member.peer.clone() };
+                self.update(peer).await;
+            }
+            Notice::SaidBye if self.signaling.is_none() => {
+                self.command(&peer_id, Command::PeerLeft(LeaveReason::Left));
+            }
+            Notice::SaidBye => {}
+            Notice::Ended => {
+                let reason = member.left.unwrap_or(LeaveReason::Left);
+                self.members.remove(&peer_id);
+                if self.leaving.is_none() {
+                    self.events.send(Event::PeerLeft { peer_id, reason }).await;
+                }
+            }
+        }
+    }
+
+    /// A request that the server does not take is lost; what depends on it times out and says so.
+    fn request(&self, message: request::Message) {
+        if let Some(signaling) = &self.signaling
+            && !signaling.try_send(message)
+        {
+            tracing::warn!("signaling is stuck; a request is lost");
+        }
+    }
+
+    async fn ask(&mut self, ask: Ask) {
+        match ask {
+            Ask::Send { to, text, reply } => {
+                let _ = reply.send(self.send(&to, text));
+            }
+            Ask::Connect { peer_id, reply } => {
+                let known = self.members.contains_key(&peer_id);
+                self.command(&peer_id, Command::Connect);
+                let _ = reply.send(if known { Ok(()) } else { Err(SendError::NoSuchPeer) });
+            }
+            Ask::DisplayName(name) => {
+                self.context.identity.display_name.clone_from(&name);
+                self.request(request::Message::UpdateProfile(request::UpdateProfile {
+                    display_name: name.clone(),
+                }));
+                self.command_all(|| Command::DisplayName(name.clone()));
+            }
+            Ask::Typing(active) => self.command_all(|| Command::Typing(active)),
+            Ask::Connections(reply) => {
+                let mut members: Vec<_> = self.members.values().collect();
+                members.sort_by_key(|member| member.order);
+                let reports = members.into_iter().filter_map(|member| {
+                    let (report_tx, report) = oneshot::channel();
+                    member.link.commands.try_send(Command::Report(report_tx)).ok().map(|()| report)
+                });
+                let _ = reply.send(reports.collect());
+            }
+            Ask::Leave(_) => {}
+        }
+    }
+
+    /// All or nobody: room in every queue is taken before anything is put in one.
+    fn send(&mut self, to: &Recipients, text: OutgoingText) -> Result<MessageId, SendError> {
+        let members: Vec<_> = match to {
+            Recipients::Everybody => self.members.values().collect(),
+            Recipients::Peer(peer_id) => {
+                vec![self.members.get(peer_id).ok_or(SendError::NoSuchPeer)?]
+            }
+        };
+        if members.is_empty() {
+            return Err(SendError::NobodyHere);
+        }
+        let mut places = Vec::with_capacity(members.len());
+        for member in &members {
+            let full = || SendError::QueueFull { peer_id: member.peer.id.clone() };
+            if member.link.undelivered.load(Relaxed) >= self.config.queued_texts_max {
+                return Err(full());
+            }
+            places.push((member, member.link.commands.try_reserve().map_err(|_| full())?));
+        }
+        let message_id = text.message_id;
+        for (member, place) in places {
+            member.link.undelivered.fetch_add(1, Relaxed);
+            place.send(Command::Send(text.clone()));
+        }
+        Ok(message_id)
+    }
+
+    fn leave(&mut self, reply: oneshot::Sender<Departure>) {
+        self.context.leaving.cancel();
+        let mut waiting = Vec::new();
+        for (peer_id, member) in &self.members {
+            let (left_tx, left) = oneshot::channel();
+            if member.link.commands.try_send(Command::Leave(left_tx)).is_ok() {
+                waiting.push((peer_id.clone(), left));
+            }
+        }
+        let collected = tokio::spawn(async move {
+            let mut departure = Departure::default();
+            for (peer_id, left) in waiting {
+                let message_ids = left.await.unwrap_or_default();
+                departure.undelivered.extend(message_ids.into_iter().map(|id| (id, peer_id.clone())));
+            }
+            departure
+        });
+        let deadline = Instant::now() + self.config.leave_timeout;
+        self.leaving = Some(Leaving { reply, deadline, collected });
+    }
+
+    /// Says Leave and waits a little for the server to end the stream, so that it was heard.
+    async fn say_leave(&mut self, responses: &mut mpsc::Receiver<SignalingEvent>) {
+        self.request(request::Message::Leave(request::Leave {}));
+        if self.signaling.is_some() {
+            let ended = async {
+                while let Some(event) = responses.recv().await {
+                    if matches!(event, SignalingEvent::Ended { .. }) {
+                        break;
+                    }
+                }
+            };
+            // A server that does not answer notices the closed stream by itself.
+            let _ = tokio::time::timeout(LEAVE_ANSWER_TIMEOUT, ended).await;
+        }
+    }
+}
+
+async fn next_of_leaving(leaving: &mut Option<Leaving>) -> Step {
+    let Some(leaving) = leaving else { return std::future::pending().await };
+    tokio::select! {
+        departure = &mut leaving.collected => Step::Departed(departure.unwrap_or_default()),
+        () = tokio::time::sleep_until(leaving.deadline) => {
+            // Again if the links do not even end.
+            leaving.deadline += LINKS_END_TIMEOUT;
+            Step::LeaveDeadline
+        }
+    }
+}

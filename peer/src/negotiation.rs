@@ -1,0 +1,212 @@
+//! Perfect negotiation (W3C WebRTC 1.0 section 10.7) as a pure state machine: one input gives outputs,
+//! which the shell carries out in order before it gives the next input. No clock, no I/O.
+//!
+//! Invariant: whatever two sides do and however their messages interleave, both end stable with each
+//! other's description, and every candidate of those descriptions reaches the other side.
+
+/// Offer or answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum DescriptionKind {
+    Offer,
+    Answer,
+}
+
+/// The fields of RTCIceCandidateInit. An empty `candidate` is end-of-candidates.
+#[derive(Clone, Debug, PartialEq, Eq, Default)]
+pub(crate) struct Candidate {
+    pub candidate: String,
+    pub sdp_mid: Option<String>,
+    pub sdp_m_line_index: Option<u32>,
+    pub username_fragment: Option<String>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Input {
+    /// We want a connection: the newcomer's first step, or the user's.
+    Connect,
+    /// The engine made and set a local description.
+    LocalDescription { kind: DescriptionKind, sdp: String },
+    /// The engine found a candidate.
+    LocalCandidate(Candidate),
+    /// The peer sent a description.
+    RemoteDescription { kind: DescriptionKind, sdp: String },
+    /// The peer sent a candidate.
+    RemoteCandidate(Candidate),
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Output {
+    /// Engine: create an offer, set it, give it back as [`Input::LocalDescription`].
+    CreateOffer,
+    /// Engine: roll back the local offer.
+    Rollback,
+    /// Engine: set the remote description.
+    SetRemoteDescription { kind: DescriptionKind, sdp: String },
+    /// Engine: create an answer, set it, give it back as [`Input::LocalDescription`].
+    CreateAnswer,
+    /// Engine: add the remote candidate.
+    AddCandidate(Candidate),
+    /// Peer: send the description.
+    SendDescription { kind: DescriptionKind, sdp: String },
+    /// Peer: send the candidate.
+    SendCandidate(Candidate),
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum SignalingState {
+    Stable,
+    HaveLocalOffer,
+    HaveRemoteOffer,
+}
+
+/// One side of one connection.
+#[derive(Clone, Debug)]
+pub(crate) struct Negotiation {
+    polite: bool,
+    state: SignalingState,
+    ignore_offer: bool,
+    /// Local candidates of the description in force; `described` of them are sent.
+    local_candidates: Vec<Candidate>,
+    local_sent: bool,
+    /// Username fragments of the remote description; none before it came.
+    remote_fragments: Option<Vec<String>>,
+    early_candidates: Vec<Candidate>,
+    remote_candidates: usize,
+    candidates_max: usize,
+}
+
+impl Negotiation {
+    /// `polite` is whether this side gives way when both offer at once. More than `candidates_max` remote
+    /// candidates are ignored, and as many local ones are kept.
+    pub(crate) fn new(polite: bool, candidates_max: usize) -> Self {
+        Self {
+            polite,
+            state: SignalingState::Stable,
+            ignore_offer: false,
+            local_candidates: Vec::new(),
+            local_sent: false,
+            remote_fragments: None,
+            early_candidates: Vec::new(),
+            remote_candidates: 0,
+            candidates_max,
+        }
+    }
+
+    /// Candidates taken from the peer.
+    pub(crate) fn remote_candidates(&self) -> usize {
+        self.remote_candidates
+    }
+
+    /// Candidates found on our side.
+    pub(crate) fn local_candidates(&self) -> usize {
+        self.local_candidates.iter().filter(|candidate| !candidate.candidate.is_empty()).count()
+    }
+
+    pub(crate) fn handle(&mut self, input: Input) -> Vec<Output> {
+        match input {
+            Input::Connect => self.connect(),
+            Input::LocalDescription { kind, sdp } => self.local_description(kind, sdp),
+            Input::LocalCandidate(candidate) => self.local_candidate(candidate),
+            Input::RemoteDescription { kind: DescriptionKind::Offer, sdp } => self.remote_offer(sdp),
+            Input::RemoteDescription { kind: DescriptionKind::Answer, sdp } => self.remote_answer(sdp),
+            Input::RemoteCandidate(candidate) => self.remote_candidate(candidate),
+        }
+    }
+
+    fn connect(&mut self) -> Vec<Output> {
+        // An offer that is under way, ours or theirs, connects as well as another would.
+        if self.state != SignalingState::Stable || self.remote_fragments.is_some() {
+            return Vec::new();
+        }
+        self.state = SignalingState::HaveLocalOffer;
+        vec![Output::CreateOffer]
+    }
+
+    fn local_description(&mut self, kind: DescriptionKind, sdp: String) -> Vec<Output> {
+        if kind == DescriptionKind::Answer {
+            self.state = SignalingState::Stable;
+        }
+        self.local_sent = true;
+        let mut outputs = vec![Output::SendDescription { kind, sdp }];
+        outputs.extend(self.local_candidates.iter().cloned().map(Output::SendCandidate));
+        outputs
+    }
+
+    fn local_candidate(&mut self, candidate: Candidate) -> Vec<Output> {
+        if self.local_candidates.len() > self.candidates_max {
+            return Vec::new();
+        }
+        self.local_candidates.push(candidate.clone());
+        if self.local_sent { vec![Output::SendCandidate(candidate)] } else { Vec::new() }
+    }
+
+    fn remote_offer(&mut self, sdp: String) -> Vec<Output> {
+        let collision = self.state != SignalingState::Stable;
+        self.ignore_offer = collision && !self.polite;
+        if self.ignore_offer {
+            return Vec::new();
+        }
+        let mut outputs = Vec::new();
+        if collision {
+            // The peer ignores our offer and the candidates that followed it: they go again with the answer.
+            self.local_sent = false;
+            outputs.push(Output::Rollback);
+        }
+        self.state = SignalingState::HaveRemoteOffer;
+        outputs.extend(self.set_remote(DescriptionKind::Offer, sdp));
+        outputs.push(Output::CreateAnswer);
+        outputs
+    }
+
+    fn remote_answer(&mut self, sdp: String) -> Vec<Output> {
+        self.ignore_offer = false;
+        if self.state != SignalingState::HaveLocalOffer {
+            return Vec::new();
+        }
+        self.state = SignalingState::Stable;
+        self.set_remote(DescriptionKind::Answer, sdp)
+    }
+
+    fn set_remote(&mut self, kind: DescriptionKind, sdp: String) -> Vec<Output> {
+        self.remote_fragments = Some(username_fragments(&sdp));
+        let early = std::mem::take(&mut self.early_candidates);
+        self.remote_candidates -= early.len();
+        let mut outputs = vec![Output::SetRemoteDescription { kind, sdp }];
+        outputs.extend(early.into_iter().flat_map(|candidate| self.remote_candidate(candidate)));
+        outputs
+    }
+
+    fn remote_candidate(&mut self, candidate: Candidate) -> Vec<Output> {
+        if self.ignore_offer || self.remote_candidates >= self.candidates_max {
+            return Vec::new();
+        }
+        let Some(fragments) = &self.remote_fragments else {
+            self.remote_candidates += 1;
+            self.early_candidates.push(candidate);
+            return Vec::new();
+        };
+        // Of an ICE generation that is over.
+        if candidate.username_fragment.as_ref().is_some_and(|fragment| !fragments.contains(fragment)) {
+            return Vec::new();
+        }
+        self.remote_candidates += 1;
+        vec![Output::AddCandidate(candidate)]
+    }
+}
+
+/// The `a=ice-ufrag` values of a session description (RFC 8839 section 5.4).
+pub(crate) fn username_fragments(sdp: &str) -> Vec<String> {
+    attribute_values(sdp, "a=ice-ufrag:").map(str::to_owned).collect()
+}
+
+/// The certificate fingerprint of a session description (RFC 8122): another one is another connection.
+pub(crate) fn fingerprint(sdp: &str) -> Option<String> {
+    attribute_values(sdp, "a=fingerprint:").next().map(str::to_ascii_lowercase)
+}
+
+fn attribute_values<'a>(sdp: &'a str, prefix: &'a str) -> impl Iterator<Item = &'a str> {
+    sdp.lines().filter_map(move |line| line.trim_end().strip_prefix(prefix))
+}
+
+#[cfg(test)]
+mod tests;

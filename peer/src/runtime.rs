@@ -1,0 +1,152 @@
+//! The engine's clock and sockets. The engine's driver sends what is queued, handles what arrived, then
+//! sleeps until its next protocol timer; what the handling itself queued would wait for that timer.
+//!
+//! Here a sleep that follows real work returns at once a few times, then after 1, 2, 4 … ms, so that the
+//! driver comes round until it is quiet; a sleep that runs out undisturbed lengthens the next one.
+//! Invariant: an idle connection sleeps as long as its protocols allow.
+
+use std::{
+    future::Future,
+    io,
+    net::SocketAddr,
+    pin::Pin,
+    sync::{
+        Arc,
+        atomic::{AtomicU32, Ordering::Relaxed},
+    },
+    task::{Context, Poll},
+    time::Duration,
+};
+
+use webrtc::runtime::{
+    AsyncInterval, AsyncTcpListener, AsyncTcpStream, AsyncUdpSocket, JoinHandle, Runtime, TokioRuntime,
+};
+
+type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
+
+const IMMEDIATE_PASSES: u32 = 3;
+const DOUBLINGS_MAX: u32 = 12;
+
+/// A burst of one congestion window overflows the usual 208 KiB, and a lost packet costs up to a second.
+const SOCKET_BUFFER_BYTES: usize = 1 << 20;
+
+/// The runtime of one connection: it remembers how quiet that connection's driver is.
+#[derive(Debug)]
+pub(crate) struct SettlingRuntime {
+    tokio: TokioRuntime,
+    quiet_passes: Arc<AtomicU32>,
+}
+
+impl SettlingRuntime {
+    pub(crate) fn new() -> Self {
+        Self { tokio: TokioRuntime, quiet_passes: Arc::default() }
+    }
+}
+
+/// How long the sleep after `quiet_passes` undisturbed ones may last.
+fn sleep_max(quiet_passes: u32) -> Option<Duration> {
+    match quiet_passes.checked_sub(IMMEDIATE_PASSES) {
+        None => Some(Duration::ZERO),
+        Some(doublings) if doublings < DOUBLINGS_MAX => Some(Duration::from_millis(1 << doublings)),
+        Some(_) => None,
+    }
+}
+
+impl Runtime for SettlingRuntime {
+    fn sleep(&self, duration: Duration) -> BoxFuture<'static, ()> {
+        let quiet_passes = self.quiet_passes.load(Relaxed);
+        self.quiet_passes.store(quiet_passes.saturating_add(1), Relaxed);
+        let duration = sleep_max(quiet_passes).map_or(duration, |max| duration.min(max));
+        Box::pin(SettlingSleep {
+            sleep: self.tokio.sleep(duration),
+            quiet_passes: self.quiet_passes.clone(),
+            elapsed: false,
+        })
+    }
+
+    fn wrap_udp_socket(&self, socket: std::net::UdpSocket) -> io::Result<Arc<dyn AsyncUdpSocket>> {
+        // The kernel may grant less; that costs throughput, not correctness.
+        let options = socket2::SockRef::from(&socket);
+        let _ = options.set_recv_buffer_size(SOCKET_BUFFER_BYTES);
+        let _ = options.set_send_buffer_size(SOCKET_BUFFER_BYTES);
+        self.tokio.wrap_udp_socket(socket)
+    }
+
+    fn spawn(&self, future: Pin<Box<dyn Future<Output = ()> + Send>>) -> Box<dyn JoinHandle> {
+        self.tokio.spawn(future)
+    }
+
+    fn wrap_tcp_listener(&self, listener: std::net::TcpListener) -> io::Result<Arc<dyn AsyncTcpListener>> {
+        self.tokio.wrap_tcp_listener(listener)
+    }
+
+    fn connect_tcp<'a>(&'a self, address: SocketAddr) -> BoxFuture<'a, io::Result<Arc<dyn AsyncTcpStream>>> {
+        self.tokio.connect_tcp(address)
+    }
+
+    fn resolve_host<'a>(&'a self, host: &'a str) -> BoxFuture<'a, io::Result<Vec<SocketAddr>>> {
+        self.tokio.resolve_host(host)
+    }
+
+    fn interval(&self, period: Duration) -> Box<dyn AsyncInterval> {
+        self.tokio.interval(period)
+    }
+
+    fn block_on(&self, future: Pin<Box<dyn Future<Output = ()> + '_>>) {
+        self.tokio.block_on(future);
+    }
+
+    fn name(&self) -> &'static str {
+        "patchcord"
+    }
+}
+
+struct SettlingSleep {
+    sleep: BoxFuture<'static, ()>,
+    quiet_passes: Arc<AtomicU32>,
+    elapsed: bool,
+}
+
+impl Future for SettlingSleep {
+    type Output = ();
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<()> {
+        let poll = self.sleep.as_mut().poll(context);
+        self.elapsed |= poll.is_ready();
+        poll
+    }
+}
+
+/// Dropped before it elapsed: something real happened, so the driver has to settle anew.
+impl Drop for SettlingSleep {
+    fn drop(&mut self) {
+        if !self.elapsed {
+            self.quiet_passes.store(0, Relaxed);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sleeps_lengthen_until_the_protocol_timer_alone_counts() {
+        let lengths: Vec<_> = (0..16).map(sleep_max).collect();
+        assert_eq!(lengths[..3], [Some(Duration::ZERO); 3]);
+        assert_eq!(lengths[3], Some(Duration::from_millis(1)));
+        assert_eq!(lengths[14], Some(Duration::from_millis(2048)));
+        assert_eq!(lengths[15], None);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_interrupted_sleep_makes_the_driver_settle_again() {
+        let runtime = SettlingRuntime::new();
+        for _ in 0..5 {
+            runtime.sleep(Duration::from_secs(3600)).await;
+        }
+        assert_eq!(runtime.quiet_passes.load(Relaxed), 5);
+        drop(runtime.sleep(Duration::from_secs(3600)));
+        assert_eq!(runtime.quiet_passes.load(Relaxed), 0);
+    }
+}
