@@ -1,0 +1,250 @@
+//! What the user asks for: lines and commands become effects, the answers become entries.
+
+use patchcord_peer::{EndReason, PeerId, Recipients, TextKind};
+
+use super::{
+    App, AppEvent, Body, Delivery, Effect, EntryId, Level, Phase, RequestError, Said, Surface,
+    help::help_lines,
+    report::{member_line, report_lines},
+    screen::OverlayKind,
+};
+use crate::{
+    clock::Moment,
+    command::{Command, CommandError, Input, Name},
+    safe_text::SafeText,
+};
+
+impl App {
+    /// A line of `--plain`.
+    pub(super) fn line(&mut self, line: &str, now: Moment) -> Vec<Effect> {
+        match self.submit(line, now) {
+            Ok(effects) => effects,
+            // Blank lines are common in pipes and mean nothing.
+            Err(_) if line.trim().is_empty() => Vec::new(),
+            Err(why) => {
+                self.hint_at(&why, now);
+                Vec::new()
+            }
+        }
+    }
+
+    /// Carries out what was typed; an error says why it was not, and the text should stay.
+    pub(super) fn submit(&mut self, text: &str, now: Moment) -> Result<Vec<Effect>, String> {
+        match Command::parse(text).map_err(|error: CommandError| error.to_string())? {
+            Input::Text(text) => self.say(Recipients::Everybody, TextKind::Plain, text, now),
+            Input::Command(command) => self.command(command, now),
+        }
+    }
+
+    fn command(&mut self, command: Command, now: Moment) -> Result<Vec<Effect>, String> {
+        match command {
+            Command::Help(about) => self.help(about, now),
+            Command::Connect(peer) => return self.connect(peer.as_deref(), now),
+            Command::Msg(typed) => {
+                let resolved = self.roster.resolve_beginning(&typed);
+                let (peer_id, text) = resolved.map_err(|error| error.to_string())?;
+                if text.trim().is_empty() {
+                    return Err(CommandError::ArgumentMissing { name: Name::Msg }.to_string());
+                }
+                return self.say(Recipients::Peer(peer_id), TextKind::Plain, text.to_owned(), now);
+            }
+            Command::Me(act) => return self.say(Recipients::Everybody, TextKind::Action, act, now),
+            Command::Nick(name) => {
+                self.require_joined()?;
+                return Ok(vec![Effect::SetDisplayName { name }]);
+            }
+            Command::Who => self.who(now),
+            Command::Net => return self.network(),
+            Command::Leave => return Ok(self.leave(false, now)),
+            Command::Quit => return Ok(self.quit(now)),
+        }
+        Ok(Vec::new())
+    }
+
+    fn require_joined(&self) -> Result<(), String> {
+        match self.phase {
+            Phase::Joined => Ok(()),
+            Phase::Leaving { .. } => Err("the room is being left".into()),
+            Phase::Ended(_) => Err("the room has ended: /quit ends the program".into()),
+        }
+    }
+
+    fn say(
+        &mut self,
+        to: Recipients,
+        kind: TextKind,
+        text: String,
+        now: Moment,
+    ) -> Result<Vec<Effect>, String> {
+        self.require_joined()?;
+        if self.roster.members().is_empty() {
+            return Err("nobody else is here yet".into());
+        }
+        let (receivers, direct): (Vec<PeerId>, _) = match &to {
+            Recipients::Everybody => {
+                (self.roster.members().iter().map(|member| member.id.clone()).collect(), None)
+            }
+            Recipients::Peer(id) => (vec![id.clone()], Some(self.roster.handle(id))),
+        };
+        let said = Said {
+            peer_id: None,
+            name: self.roster.my_name().clone(),
+            kind,
+            text: SafeText::message(&text),
+            direct,
+            delivery: Some(Delivery::queued_for(receivers)),
+        };
+        let entry = self.transcript.push(now.wall, Body::Said(said));
+        self.outbox.begin();
+        self.screen.unread_line = None;
+        Ok(vec![Effect::Send { entry, to, kind, text }])
+    }
+
+    fn help(&mut self, about: Option<Name>, now: Moment) {
+        match (about, self.surface) {
+            (Some(name), _) => {
+                self.notice(Level::Info, &format!("{}: {}", name.usage(), name.summary()), now);
+            }
+            (None, Surface::Screen { .. }) => self.screen.toggle(OverlayKind::Help),
+            (None, Surface::Lines) => {
+                let commands = Name::ALL.map(|name| format!("{:<18}{}", name.usage(), name.summary()));
+                let literal = help_lines().into_iter().find(|(left, _)| *left == "//TEXT");
+                let literal = literal.map(|(left, right)| format!("{left:<18}{right}"));
+                let lines: Vec<String> = commands.into_iter().chain(literal).collect();
+                self.notice(Level::Info, &lines.join("\n"), now);
+            }
+        }
+    }
+
+    fn connect(&mut self, peer: Option<&str>, now: Moment) -> Result<Vec<Effect>, String> {
+        self.require_joined()?;
+        let Some(typed) = peer else {
+            let apart = self.roster.members().iter().filter(|member| !member.channel_open);
+            let effects: Vec<Effect> =
+                apart.map(|member| Effect::Connect { peer_id: member.id.clone() }).collect();
+            return match (effects.is_empty(), self.roster.members().is_empty()) {
+                (_, true) => Err("nobody else is here yet".into()),
+                (true, _) => Err("everybody here is connected".into()),
+                _ => {
+                    self.notice(Level::Info, "connecting with everybody", now);
+                    Ok(effects)
+                }
+            };
+        };
+        let peer_id = self.roster.resolve(typed).map_err(|error| error.to_string())?;
+        let handle = self.roster.handle(&peer_id);
+        if self.roster.get(&peer_id).is_some_and(|member| member.channel_open) {
+            return Err(format!("{handle} is connected"));
+        }
+        self.notice(Level::Info, &format!("connecting with {handle}"), now);
+        Ok(vec![Effect::Connect { peer_id }])
+    }
+
+    fn who(&mut self, now: Moment) {
+        let me = self.roster.me().clone();
+        let mut lines = vec![format!("{}: you (id {me})", self.roster.handle(&me))];
+        lines.extend(self.roster.members().iter().map(|member| member_line(member, &self.roster)));
+        self.notice(Level::Info, &lines.join("\n"), now);
+    }
+
+    fn network(&mut self) -> Result<Vec<Effect>, String> {
+        match self.surface {
+            Surface::Screen { .. } => {
+                self.screen.toggle(OverlayKind::Network);
+                Ok(Vec::new())
+            }
+            Surface::Lines => self.require_joined().map(|()| vec![Effect::FetchConnections]),
+        }
+    }
+
+    /// The rows of the network view.
+    pub fn network_lines(&self) -> Vec<SafeText> {
+        let lines = self.reports.iter().flat_map(|report| report_lines(report, &self.roster));
+        lines.map(|line| SafeText::line(&line)).collect()
+    }
+
+    /// Leaves and ends the program; asked a second time, ends it at once.
+    pub(super) fn quit(&mut self, now: Moment) -> Vec<Effect> {
+        match self.phase {
+            Phase::Joined | Phase::Leaving { then_quit: false } => self.leave(true, now),
+            Phase::Leaving { then_quit: true } | Phase::Ended(_) => vec![Effect::Quit],
+        }
+    }
+
+    /// Leaves the room. There is nothing to read back on lines: leaving ends the program there.
+    fn leave(&mut self, quit: bool, now: Moment) -> Vec<Effect> {
+        let then_quit = quit || self.surface == Surface::Lines;
+        match &mut self.phase {
+            Phase::Joined => {
+                self.phase = Phase::Leaving { then_quit };
+                vec![Effect::Leave]
+            }
+            Phase::Leaving { then_quit: known } => {
+                *known |= then_quit;
+                Vec::new()
+            }
+            Phase::Ended(_) if then_quit => vec![Effect::Quit],
+            Phase::Ended(_) => {
+                self.hint_at("the room is left: /quit ends the program", now);
+                Vec::new()
+            }
+        }
+    }
+
+    /// The answer to an effect.
+    pub(super) fn answer(&mut self, event: AppEvent, now: Moment) -> Vec<Effect> {
+        match event {
+            AppEvent::Sent { entry, result: Ok(id) } => {
+                for (peer_id, state) in self.outbox.accepted(entry, id) {
+                    self.record(entry, id, &peer_id, state);
+                }
+            }
+            AppEvent::Sent { entry, result: Err(error) } => self.refused(entry, &error, now),
+            AppEvent::Connecting { peer_id, result: Err(error) } => {
+                let text = format!("cannot connect with {}: {error}", self.roster.handle(&peer_id));
+                self.notice(Level::Problem, &text, now);
+            }
+            AppEvent::Renamed { name, result: Ok(()) } => {
+                self.roster.set_my_name(SafeText::line(name.trim()));
+                let text = format!("you are {} now", self.roster.handle(self.roster.me()));
+                self.notice(Level::Info, &text, now);
+            }
+            AppEvent::Renamed { result: Err(error), .. } => {
+                self.notice(Level::Problem, &format!("the name stays: {error}"), now);
+            }
+            AppEvent::Connections(reports) => {
+                self.reports = reports;
+                if self.surface == Surface::Lines {
+                    let lines = self.network_lines();
+                    let text = lines.iter().map(SafeText::as_str).collect::<Vec<_>>().join("\n");
+                    let text = if text.is_empty() { "no connections".into() } else { text };
+                    self.notice(Level::Info, &text, now);
+                }
+            }
+            AppEvent::Departed(departure) => return self.departed(departure.undelivered.len(), now),
+            _ => {}
+        }
+        Vec::new()
+    }
+
+    fn refused(&mut self, entry: EntryId, error: &RequestError, now: Moment) {
+        self.outbox.refused();
+        if let Some(delivery) = self.transcript.delivery_mut(entry) {
+            delivery.refuse();
+        }
+        self.notice(Level::Problem, &format!("not sent: {error}"), now);
+    }
+
+    fn departed(&mut self, undelivered: usize, now: Moment) -> Vec<Effect> {
+        self.undelivered = undelivered;
+        let then_quit = matches!(self.phase, Phase::Leaving { then_quit: true });
+        if !matches!(self.phase, Phase::Ended(EndReason::Removed { .. })) {
+            self.phase = Phase::Ended(EndReason::Left);
+        }
+        match undelivered {
+            0 => self.notice(Level::Info, "you left the room: all was delivered", now),
+            count => self.notice(Level::Problem, &format!("you left the room: {count} not delivered"), now),
+        }
+        if then_quit { vec![Effect::Quit] } else { Vec::new() }
+    }
+}

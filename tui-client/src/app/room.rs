@@ -1,0 +1,191 @@
+//! What the room tells: peer events become state and entries.
+
+use patchcord_peer::{
+    ConnectPolicy, ConnectionState, DeliveryState, EndReason, Event, LeaveReason, Message, MessageId, Path,
+    Peer, PeerId, SignalingState,
+};
+
+use super::{
+    App, BELL_INTERVAL, Body, Effect, EntryId, Level, Phase, Said, Surface, TYPING_TIME,
+    report::{leave_words, path_words},
+};
+use crate::{clock::Moment, safe_text::SafeText};
+
+impl App {
+    /// The first entries.
+    pub(super) fn greet(&mut self, server: &str, notices: &[String], now: Moment) {
+        let text = format!("you are {} in the room {} ({server})", self.roster.my_name(), self.room);
+        self.notice(Level::Info, &text, now);
+        for notice in notices {
+            self.notice(Level::Info, notice, now);
+        }
+        let names: Vec<String> =
+            self.roster.members().iter().map(|member| self.roster.handle(&member.id).to_string()).collect();
+        let here = match names.len() {
+            0 => "nobody else is here yet".into(),
+            1..=8 => format!("here: {}", names.join(", ")),
+            count => format!("here: {} and {} more (/who lists all)", names[..8].join(", "), count - 8),
+        };
+        self.notice(Level::Info, &here, now);
+        if self.connect_policy == ConnectPolicy::Manual {
+            self.notice(Level::Info, "nothing is connected until you write /connect", now);
+        }
+    }
+
+    pub(super) fn room_event(&mut self, event: Event, now: Moment) -> Vec<Effect> {
+        match event {
+            Event::Signaling(state) => self.signaling_changed(state, now),
+            Event::PeerJoined(peer) => {
+                self.roster.insert(&peer);
+                let text = format!("{} joined", self.roster.handle(&peer.id));
+                self.notice(Level::Info, &text, now);
+            }
+            Event::PeerUpdated(peer) => self.peer_updated(&peer, now),
+            Event::PeerLeft { peer_id, reason } => self.peer_left(&peer_id, reason, now),
+            Event::Connection { peer_id, state, path } => {
+                if let Some(member) = self.roster.get_mut(&peer_id) {
+                    (member.state, member.path) = (state, path);
+                }
+            }
+            Event::ChannelOpen { peer_id, display_name } => {
+                let name = SafeText::name(&display_name);
+                self.channel_open(&peer_id, name, now);
+            }
+            Event::ChannelClosed { peer_id } => self.channel_closed(&peer_id, now),
+            Event::Message(message) => return self.message(&message, now),
+            Event::Receipt { message_id, peer_id, state } => {
+                if let Some(entry) = self.outbox.receipt(message_id, &peer_id, state) {
+                    self.record(entry, message_id, &peer_id, state);
+                    self.note_failure(entry, &peer_id, state, now);
+                }
+            }
+            Event::Typing { peer_id, active } => {
+                if let Some(member) = self.roster.get_mut(&peer_id) {
+                    member.typing_until = active.then_some(now.uptime + TYPING_TIME);
+                }
+            }
+            Event::Problem { message, peer_id, .. } => {
+                let about = peer_id.map(|id| format!("{}: ", self.roster.handle(&id))).unwrap_or_default();
+                self.notice(Level::Problem, &format!("{about}{message}"), now);
+            }
+            Event::Ended(reason) => return self.ended(reason, now),
+            // The library may tell more one day; what this version does not know it does not show.
+            _ => {}
+        }
+        Vec::new()
+    }
+
+    fn signaling_changed(&mut self, state: SignalingState, now: Moment) {
+        match &state {
+            SignalingState::Away { reason } if self.signaling == SignalingState::Connected => {
+                let text = format!("signaling is away ({reason}): open chats go on, newcomers are not seen");
+                self.notice(Level::Problem, &text, now);
+            }
+            SignalingState::Connected if self.signaling != SignalingState::Connected => {
+                self.notice(Level::Info, "signaling is back", now);
+            }
+            _ => {}
+        }
+        self.signaling = state;
+    }
+
+    fn peer_updated(&mut self, peer: &Peer, now: Moment) {
+        if peer.id == *self.roster.me() {
+            self.roster.set_my_name(SafeText::name(&peer.display_name));
+            return;
+        }
+        let before = self.roster.get(&peer.id).map(|_| self.roster.handle(&peer.id));
+        self.roster.insert(peer);
+        let after = self.roster.handle(&peer.id);
+        if let Some(before) = before.filter(|before| *before != after) {
+            self.notice(Level::Info, &format!("{before} is now {after}"), now);
+        }
+    }
+
+    fn peer_left(&mut self, peer_id: &PeerId, reason: LeaveReason, now: Moment) {
+        let handle = self.roster.handle(peer_id);
+        if self.roster.remove(peer_id).is_some() {
+            self.notice(Level::Info, &format!("{handle} left{}", leave_words(reason)), now);
+        }
+    }
+
+    fn channel_open(&mut self, peer_id: &PeerId, name: SafeText, now: Moment) {
+        let Some(member) = self.roster.get_mut(peer_id) else { return };
+        (member.name, member.channel_open) = (name, true);
+        member.state = ConnectionState::Connected;
+        let path = member.path.as_ref().map(|path: &Path| format!(" ({})", path_words(path)));
+        let handle = self.roster.handle(peer_id);
+        self.notice(Level::Info, &format!("chat with {handle} is open{}", path.unwrap_or_default()), now);
+    }
+
+    fn channel_closed(&mut self, peer_id: &PeerId, now: Moment) {
+        let Some(member) = self.roster.get_mut(peer_id) else { return };
+        (member.channel_open, member.typing_until) = (false, None);
+        if self.phase == Phase::Joined {
+            let handle = self.roster.handle(peer_id);
+            self.notice(Level::Info, &format!("chat with {handle} is closed: what you write waits"), now);
+        }
+    }
+
+    fn message(&mut self, message: &Message, now: Moment) -> Vec<Effect> {
+        if let Some(member) = self.roster.get_mut(&message.peer_id) {
+            member.typing_until = None;
+        }
+        let said = Said {
+            peer_id: Some(message.peer_id.clone()),
+            name: self.roster.handle(&message.peer_id),
+            kind: message.kind,
+            text: SafeText::text(&message.text),
+            direct: message.direct.then(|| self.roster.my_name().clone()),
+            delivery: None,
+        };
+        let entry = self.transcript.push(now.wall, Body::Said(said));
+        self.screen.note_incoming(entry);
+        let silent = self.bell_rung.is_none_or(|rung| rung + BELL_INTERVAL <= now.uptime);
+        if self.screen.focused == Some(false) && silent {
+            self.bell_rung = Some(now.uptime);
+            return vec![Effect::Bell];
+        }
+        Vec::new()
+    }
+
+    /// Takes a receipt in.
+    pub(super) fn record(&mut self, entry: EntryId, id: MessageId, peer_id: &PeerId, state: DeliveryState) {
+        let settled = self.transcript.delivery_mut(entry).is_none_or(|delivery| {
+            delivery.record(peer_id, state);
+            delivery.is_settled()
+        });
+        if settled {
+            self.outbox.settled(id);
+        }
+    }
+
+    /// On lines there is no mark beside a text: a failure is told in words.
+    fn note_failure(&mut self, entry: EntryId, peer_id: &PeerId, state: DeliveryState, now: Moment) {
+        if state != DeliveryState::Failed || self.surface != Surface::Lines {
+            return;
+        }
+        let text = match self.transcript.get(entry).map(|entry| &entry.body) {
+            Some(Body::Said(said)) => crate::wrap::truncate(said.text.as_str(), 40).into_owned(),
+            _ => String::new(),
+        };
+        let handle = self.roster.handle(peer_id);
+        self.notice(Level::Problem, &format!("not delivered to {handle}: {text}"), now);
+    }
+
+    fn ended(&mut self, reason: EndReason, now: Moment) -> Vec<Effect> {
+        let EndReason::Removed { message } = &reason else {
+            // Our own leaving: its answer tells what was delivered.
+            return Vec::new();
+        };
+        self.notice(Level::Problem, &format!("you were removed from the room: {message}"), now);
+        let quits =
+            self.surface == Surface::Lines || matches!(self.phase, Phase::Leaving { then_quit: true });
+        self.phase = Phase::Ended(reason);
+        for member in self.roster.members_mut() {
+            (member.state, member.path, member.channel_open) = (ConnectionState::Closed, None, false);
+            member.typing_until = None;
+        }
+        if quits { vec![Effect::Quit] } else { Vec::new() }
+    }
+}

@@ -1,0 +1,1 @@
+//! The app as a function: events in, state and effects out.
