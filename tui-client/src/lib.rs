@@ -1,8 +1,21 @@
 //! The terminal client: one pure [`app::App`], shown on a screen or as lines.
 
 pub mod app;
+pub mod cli;
 pub mod clock;
 pub mod command;
+pub mod event_loop;
+pub mod exit;
+mod headless;
+pub mod host;
+pub mod join;
+pub mod json;
 pub mod keymap;
+pub mod logging;
+mod plain;
+pub mod rooms;
 pub mod safe_text;
+pub mod terminal;
+pub mod theme;
+pub mod ui;
 pub mod wrap;

@@ -1,0 +1,309 @@
+//! The arguments: every flag and variable with its default, parsed into what the commands take.
+//! Nothing is opened or bound here.
+
+use std::{net::IpAddr, path::PathBuf};
+
+use clap::{Args, Parser, Subcommand};
+use patchcord_peer::{Config, ConnectPolicy, IceServer, IceTransportPolicy};
+
+use crate::{exit::EXIT_CODES_HELP, json::JSON_HELP};
+
+const PUBLIC_PORT: u16 = 50051;
+const ADMIN_PORT: u16 = 50052;
+const DEFAULT_NAME: &str = "guest";
+
+const EXAMPLES_HELP: &str = "\
+Examples:
+  patchcord host                          start a switchboard here, join a new room, show how others join
+  patchcord join lobby                    join the room \"lobby\" on this machine's switchboard
+  patchcord join lobby --server host.example
+  echo 'build done' | patchcord join lobby --name ci
+  patchcord join lobby --json             for programs: one JSON object a line both ways
+  patchcord rooms --watch                 look into the rooms as they change";
+
+const JOIN_HELP: &str = "\
+Input and output:
+  On a terminal the screen starts; /help or F1 shows its keys and commands.
+  With --plain (chosen by itself when stdin or stdout is no terminal, or TERM is \"dumb\") every line of stdin is
+  a text or a /command, stdout is the talk, and everything else goes to stderr.
+  At the end of input what is queued is delivered, the room is left, and the exit code is 0 when all arrived.
+  To listen only, keep the input open:  tail -f /dev/null | patchcord join lobby";
+
+/// Chat between terminals, peer to peer, over WebRTC data channels.
+///
+/// Peers meet in a room on a signaling server ("switchboard"); what they say to each other goes directly from
+/// one to the other and the server never sees it.
+#[derive(Debug, Parser)]
+#[command(name = "patchcord", version, arg_required_else_help = true, disable_help_subcommand = false)]
+#[command(after_help = EXAMPLES_HELP, after_long_help = format!("{EXAMPLES_HELP}\n\n{EXIT_CODES_HELP}"))]
+pub struct Cli {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+    /// Write a log to this file; without it nothing is logged.
+    #[arg(long, env = "PATCHCORD_LOG", value_name = "PATH", global = true, help_heading = "Log")]
+    pub log_file: Option<PathBuf>,
+    /// What to log: a level, or directives such as "info,patchcord_peer=debug".
+    #[arg(long, env = "PATCHCORD_LOG_LEVEL", value_name = "FILTER", default_value = "info", global = true)]
+    #[arg(help_heading = "Log")]
+    pub log_level: String,
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Join a room and chat.
+    #[command(after_long_help = format!("{JOIN_HELP}\n\n{JSON_HELP}\n\n{EXIT_CODES_HELP}"))]
+    Join(JoinArgs),
+    /// Start a switchboard inside this program, join a room on it, and show the line that others type to join.
+    ///
+    /// The switchboard ends when the room is left; chats between others go on without it.
+    #[command(after_long_help = format!("{JOIN_HELP}\n\n{JSON_HELP}\n\n{EXIT_CODES_HELP}"))]
+    Host(HostArgs),
+    /// Show the rooms of a switchboard, through its admin door.
+    #[command(after_long_help = format!("{}\n\n{EXIT_CODES_HELP}", crate::rooms::JSON_HELP))]
+    Rooms(RoomsArgs),
+}
+
+impl Command {
+    /// Whether stdout is for a program.
+    pub fn is_json(&self) -> bool {
+        match self {
+            Self::Join(args) => args.session.json,
+            Self::Host(args) => args.session.json,
+            Self::Rooms(args) => args.json,
+        }
+    }
+}
+
+/// Arguments of `patchcord join`.
+#[derive(Args, Debug)]
+pub struct JoinArgs {
+    /// The room's name: anybody who knows it can join. It appears with the first peer and vanishes with the last.
+    pub room: String,
+    /// The switchboard: HOST, HOST:PORT, http://HOST:PORT or https://HOST:PORT. A bare HOST means http and port 50051.
+    #[arg(
+        long,
+        short,
+        env = "PATCHCORD_SERVER",
+        value_name = "URL",
+        default_value = "http://127.0.0.1:50051"
+    )]
+    #[arg(value_parser = public_url)]
+    pub server: String,
+    /// How to take part.
+    #[command(flatten)]
+    pub session: SessionArgs,
+}
+
+/// Arguments of `patchcord host`.
+#[derive(Args, Debug)]
+pub struct HostArgs {
+    /// The room's name. [default: three words made up on the spot]
+    pub room: Option<String>,
+    /// Address and port that others reach the switchboard at; port 0 takes a free one.
+    #[arg(long, env = "PATCHCORD_BIND", value_name = "ADDRESS:PORT", default_value = "0.0.0.0:50051")]
+    pub bind: std::net::SocketAddr,
+    /// How to take part.
+    #[command(flatten)]
+    pub session: SessionArgs,
+}
+
+/// How to take part in a room.
+#[derive(Args, Debug)]
+pub struct SessionArgs {
+    /// What others are shown, at most 64 bytes. [default: your user name, or "guest"]
+    #[arg(long, short, env = "PATCHCORD_NAME")]
+    pub name: Option<String>,
+    /// Connect to nobody until told to (/connect): the "start chat" step stays explicit. Offers of others are answered.
+    #[arg(long)]
+    pub wait: bool,
+    /// Lines instead of a screen.
+    #[arg(long, conflicts_with = "json")]
+    pub plain: bool,
+    /// For programs: one JSON object a line both ways.
+    #[arg(long)]
+    pub json: bool,
+    /// Offer only this local address to peers; repeatable. [default: those of every interface but loopback]
+    #[arg(long = "local-address", value_name = "ADDRESS")]
+    pub local_addresses: Vec<IpAddr>,
+    /// A STUN or TURN server beside those that the switchboard names; repeatable. stun:HOST:PORT, or
+    /// turn:USER:CREDENTIAL@HOST:PORT?transport=udp (the variable keeps the credential out of the process list; it
+    /// holds several separated by spaces).
+    #[arg(long = "ice-server", env = "PATCHCORD_ICE_SERVERS", value_name = "URL", hide_env_values = true)]
+    #[arg(value_parser = ice_server, value_delimiter = ' ')]
+    pub ice_servers: Vec<IceServer>,
+    /// Use TURN servers only: peers do not learn this machine's addresses.
+    #[arg(long)]
+    pub relay_only: bool,
+}
+
+/// Arguments of `patchcord rooms`.
+#[derive(Args, Debug)]
+pub struct RoomsArgs {
+    /// The admin door of the switchboard: HOST, HOST:PORT or a url. A bare HOST means http and port 50052.
+    #[arg(long, env = "PATCHCORD_ADMIN", value_name = "URL", default_value = "http://127.0.0.1:50052")]
+    #[arg(value_parser = admin_url)]
+    pub admin: String,
+    /// Only rooms whose name begins so.
+    #[arg(long, default_value = "")]
+    pub prefix: String,
+    /// Go on showing changes until interrupted.
+    #[arg(long, short)]
+    pub watch: bool,
+    /// For programs: one JSON object a line.
+    #[arg(long)]
+    pub json: bool,
+}
+
+impl SessionArgs {
+    /// What the peer library is told for `room` at `server`.
+    pub fn peer_config(&self, server: &str, room: &str) -> Config {
+        let name = self.name.clone().unwrap_or_else(default_name);
+        let mut config = Config::new(server, room, name);
+        config.user_agent = concat!("patchcord/", env!("CARGO_PKG_VERSION")).into();
+        config.ice_servers.clone_from(&self.ice_servers);
+        config.local_addresses.clone_from(&self.local_addresses);
+        if self.wait {
+            config.connect_policy = ConnectPolicy::Manual;
+        }
+        if self.relay_only {
+            config.ice_transport_policy = IceTransportPolicy::Relay;
+        }
+        config
+    }
+}
+
+/// The user name of whoever runs this, as far as it can be a display name.
+fn default_name() -> String {
+    let login = ["USER", "LOGNAME", "USERNAME"].iter().find_map(|key| std::env::var(key).ok());
+    display_name_from(&login.unwrap_or_default())
+}
+
+fn display_name_from(login: &str) -> String {
+    let mut name: String =
+        login.trim().chars().filter(|c| c.is_alphanumeric() || " ._-".contains(*c)).collect();
+    // The contract's limit for a display name; a user name is cut, a name given on purpose is not.
+    while name.len() > 64 {
+        name.pop();
+    }
+    let name = name.trim();
+    if name.is_empty() { DEFAULT_NAME } else { name }.into()
+}
+
+fn public_url(text: &str) -> Result<String, String> {
+    complete_url(text, PUBLIC_PORT)
+}
+
+fn admin_url(text: &str) -> Result<String, String> {
+    complete_url(text, ADMIN_PORT)
+}
+
+/// Makes a url of what people write: a url is taken as it is, a host gets `http` and `default_port`.
+fn complete_url(text: &str, default_port: u16) -> Result<String, String> {
+    let text = text.trim();
+    if text.starts_with("http://") || text.starts_with("https://") {
+        return Ok(text.into());
+    }
+    let wrong = || "write HOST, HOST:PORT, http://HOST:PORT or https://HOST:PORT".to_owned();
+    if text.is_empty() || text.contains("://") || text.contains(['/', '@', '?', '#', ' ']) {
+        return Err(wrong());
+    }
+    if let Ok(address) = text.parse::<std::net::Ipv6Addr>() {
+        return Ok(format!("http://[{address}]:{default_port}"));
+    }
+    let after_host = text.rfind(']').map_or(text, |end| &text[end..]);
+    match after_host.rsplit_once(':') {
+        None => Ok(format!("http://{text}:{default_port}")),
+        Some((_, port)) if port.parse::<u16>().is_ok() => Ok(format!("http://{text}")),
+        Some(_) => Err(wrong()),
+    }
+}
+
+/// A STUN or TURN url (RFC 7064, RFC 7065); for TURN with `USER:CREDENTIAL@` before the host. The user may hold
+/// colons, as the TURN REST convention demands; the credential may not.
+fn ice_server(text: &str) -> Result<IceServer, String> {
+    let wrong = || "write stun:HOST:PORT or turn:USER:CREDENTIAL@HOST:PORT".to_owned();
+    let (scheme, rest) = text.split_once(':').ok_or_else(wrong)?;
+    match (scheme, rest.rsplit_once('@')) {
+        ("stun" | "stuns", None) if !rest.is_empty() => {
+            Ok(IceServer { urls: vec![text.into()], username: String::new(), credential: String::new() })
+        }
+        ("turn" | "turns", Some((account, host))) if !host.is_empty() => {
+            let (username, credential) = account.rsplit_once(':').ok_or_else(wrong)?;
+            Ok(IceServer {
+                urls: vec![format!("{scheme}:{host}")],
+                username: username.into(),
+                credential: credential.into(),
+            })
+        }
+        _ => Err(wrong()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_argument_definitions_are_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn what_people_write_for_a_server_becomes_a_url() {
+        for (written, url) in [
+            ("host", "http://host:50051"),
+            ("host:1", "http://host:1"),
+            ("10.0.0.1", "http://10.0.0.1:50051"),
+            ("[::1]:7", "http://[::1]:7"),
+            ("[::1]", "http://[::1]:50051"),
+            ("::1", "http://[::1]:50051"),
+            ("https://host", "https://host"),
+            ("http://host:9", "http://host:9"),
+        ] {
+            assert_eq!(public_url(written).as_deref(), Ok(url));
+        }
+        assert_eq!(admin_url("host").as_deref(), Ok("http://host:50052"));
+        for wrong in ["", "ftp://host", "host:port", "host:99999", "a b", "host/path", "user@host"] {
+            assert!(public_url(wrong).is_err(), "{wrong:?}");
+        }
+    }
+
+    #[test]
+    fn ice_servers_take_their_account_from_the_url() {
+        let turn = ice_server("turn:1700000000:k7m2:c3VtLw==@turn.example:3478?transport=tcp").unwrap();
+        assert_eq!(turn.urls, ["turn:turn.example:3478?transport=tcp"]);
+        assert_eq!((turn.username.as_str(), turn.credential.as_str()), ("1700000000:k7m2", "c3VtLw=="));
+        assert_eq!(ice_server("stun:stun.example:3478").unwrap().urls, ["stun:stun.example:3478"]);
+        for wrong in ["", "stun:", "http://x", "turn:host:3478", "turn:user@host", "stun:u:c@host"] {
+            assert!(ice_server(wrong).is_err(), "{wrong:?}");
+        }
+    }
+
+    #[test]
+    fn a_user_name_becomes_a_display_name_within_the_limit() {
+        assert_eq!(display_name_from("ada"), "ada");
+        assert_eq!(display_name_from("a\u{1b}[31m"), "a31m");
+        assert_eq!(display_name_from(""), "guest");
+        assert_eq!(display_name_from(&"ä".repeat(60)).len(), 64);
+    }
+
+    #[test]
+    fn plain_and_json_exclude_each_other() {
+        assert!(Cli::try_parse_from(["patchcord", "join", "lobby", "--plain", "--json"]).is_err());
+    }
+
+    #[test]
+    fn the_flags_reach_the_peer_library() {
+        let line = ["patchcord", "join", "lobby", "-s", "host", "-n", "ada", "--wait", "--relay-only"];
+        let Command::Join(join) = Cli::try_parse_from(line).unwrap().command else { panic!("not join") };
+        let config = join.session.peer_config(&join.server, &join.room);
+        assert_eq!((config.server.as_str(), config.room.as_str()), ("http://host:50051", "lobby"));
+        assert_eq!(config.display_name, "ada");
+        assert_eq!(config.connect_policy, ConnectPolicy::Manual);
+        assert_eq!(config.ice_transport_policy, IceTransportPolicy::Relay);
+    }
+}

@@ -1,0 +1,173 @@
+//! The exit codes: each way the program can end has one number, listed here and in `--help` and nowhere else.
+
+use std::process::ExitCode;
+
+use patchcord_peer::{InspectError, JoinError};
+
+/// How the program ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Exit {
+    /// All that was asked is done.
+    Done,
+    /// A defect, or the operating system refused something.
+    Internal,
+    /// The arguments make no sense.
+    Usage,
+    /// The server cannot be reached, does not answer, or refused.
+    Signaling,
+    /// A text was not delivered to everybody it was for.
+    Undelivered,
+    /// An operator removed this peer or closed the room.
+    Removed,
+    /// SIGHUP: the terminal went away.
+    Hangup,
+    /// SIGINT.
+    Interrupted,
+    /// SIGTERM.
+    Terminated,
+}
+
+/// The table that `--help` shows.
+pub const EXIT_CODES_HELP: &str = "\
+Exit codes:
+  0    done: left in order, everything given was delivered
+  1    internal error, or the operating system refused something
+  2    the arguments make no sense
+  3    the server cannot be reached, does not answer, or refused
+  4    a text was not delivered (nobody there, its receiver left, or no connection in time)
+  6    an operator removed you or closed the room
+  129  ended by SIGHUP, after leaving in order
+  130  ended by SIGINT (Ctrl-C), after leaving in order
+  143  ended by SIGTERM, after leaving in order";
+
+impl Exit {
+    /// The number.
+    pub fn code(self) -> u8 {
+        match self {
+            Self::Done => 0,
+            Self::Internal => 1,
+            Self::Usage => 2,
+            Self::Signaling => 3,
+            Self::Undelivered => 4,
+            Self::Removed => 6,
+            Self::Hangup => 129,
+            Self::Interrupted => 130,
+            Self::Terminated => 143,
+        }
+    }
+}
+
+impl From<Exit> for ExitCode {
+    fn from(exit: Exit) -> Self {
+        Self::from(exit.code())
+    }
+}
+
+/// Why a command could not do what was asked. Its text is for people: what failed, then what to do.
+#[derive(Debug, thiserror::Error)]
+pub enum Failure {
+    /// The room could not be joined.
+    #[error(transparent)]
+    Join(#[from] JoinError),
+    /// The rooms could not be looked into.
+    #[error(transparent)]
+    Inspect(#[from] InspectError),
+    /// The address of the own switchboard cannot be used.
+    #[error("cannot listen on {address}: {reason}; choose another with --bind ADDRESS:PORT")]
+    Bind {
+        /// As asked for.
+        address: std::net::SocketAddr,
+        /// What the operating system said.
+        reason: std::io::Error,
+    },
+    /// The own switchboard ended.
+    #[error("the switchboard stopped: {0}")]
+    Switchboard(String),
+    /// The log file cannot be written.
+    #[error("cannot write the log file {}: {reason}; choose another with --log-file", path.display())]
+    LogFile {
+        /// As given.
+        path: std::path::PathBuf,
+        /// What the operating system said.
+        reason: std::io::Error,
+    },
+    /// An argument that only shows to be wrong when it is used.
+    #[error("{0}")]
+    Usage(String),
+    /// The operating system refused something.
+    #[error("{doing}: {reason}")]
+    System {
+        /// What was attempted.
+        doing: &'static str,
+        /// What the operating system said.
+        reason: std::io::Error,
+    },
+}
+
+impl Failure {
+    /// The exit code that stands for it.
+    pub fn exit(&self) -> Exit {
+        match self {
+            Self::Join(JoinError::InvalidServer { .. })
+            | Self::Inspect(InspectError::InvalidServer { .. }) => Exit::Usage,
+            Self::Usage(_) => Exit::Usage,
+            Self::Join(JoinError::Engine(_)) => Exit::Internal,
+            Self::Join(_) | Self::Inspect(_) => Exit::Signaling,
+            Self::Bind { .. } | Self::Switchboard(_) | Self::LogFile { .. } | Self::System { .. } => {
+                Exit::Internal
+            }
+        }
+    }
+
+    /// Its name in `--json` output: never changed once released.
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::Join(JoinError::InvalidServer { .. })
+            | Self::Inspect(InspectError::InvalidServer { .. }) => "invalid_server",
+            Self::Join(JoinError::Unreachable { .. }) | Self::Inspect(InspectError::Unreachable { .. }) => {
+                "unreachable"
+            }
+            Self::Join(JoinError::Timeout { .. }) => "join_timeout",
+            Self::Join(JoinError::Refused { .. }) | Self::Inspect(InspectError::Refused(_)) => "refused",
+            Self::Join(JoinError::StreamEnded { .. }) => "stream_ended",
+            Self::Join(JoinError::Engine(_)) => "engine",
+            Self::Bind { .. } => "cannot_bind",
+            Self::Switchboard(_) => "switchboard_stopped",
+            Self::LogFile { .. } => "log_file",
+            Self::Usage(_) => "usage",
+            Self::System { .. } => "system",
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ALL: [Exit; 9] = [
+        Exit::Done,
+        Exit::Internal,
+        Exit::Usage,
+        Exit::Signaling,
+        Exit::Undelivered,
+        Exit::Removed,
+        Exit::Hangup,
+        Exit::Interrupted,
+        Exit::Terminated,
+    ];
+
+    #[test]
+    fn every_code_is_in_the_help_and_the_help_has_no_other() {
+        let listed: Vec<u8> =
+            EXIT_CODES_HELP.lines().filter_map(|line| line.split_whitespace().next()?.parse().ok()).collect();
+        assert_eq!(listed, ALL.map(Exit::code));
+    }
+
+    #[test]
+    fn a_server_that_is_away_is_told_from_a_wrong_argument() {
+        let away = JoinError::Unreachable { url: "http://h:1".into(), reason: "refused".into() };
+        assert_eq!(Failure::from(away).exit(), Exit::Signaling);
+        let wrong = JoinError::InvalidServer { url: "://".into() };
+        assert_eq!(Failure::from(wrong).exit(), Exit::Usage);
+    }
+}

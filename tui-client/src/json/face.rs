@@ -1,0 +1,209 @@
+//! Turns events into output and input into requests; keeps names only, to tell who wrote.
+
+use std::collections::HashMap;
+
+use patchcord_peer::{Event, MessageId, Peer, PeerId, RoomInfo, SendError, SignalingState};
+
+use super::{
+    output::{
+        Output, OutputPeer, Undelivered, connection_state, delivery_state, leave_reason, send_error_code,
+        text_kind,
+    },
+    request::{self, BadRequest},
+};
+use crate::{
+    headless::{Answer, Ending, Face, LINE_BYTES_MAX, Line, Printed, Request},
+    host::Hosting,
+};
+
+/// The session as JSON lines.
+#[derive(Debug, Default)]
+pub(crate) struct JsonFace {
+    hosting: Option<Hosting>,
+    /// Of the peers in the room: as many as the server lets in.
+    names: HashMap<PeerId, String>,
+}
+
+impl JsonFace {
+    pub(crate) fn new(hosting: Option<Hosting>) -> Self {
+        Self { hosting, names: HashMap::new() }
+    }
+
+    fn peer_is(&mut self, peer: &Peer) {
+        self.names.insert(peer.id.clone(), peer.display_name.as_raw().to_owned());
+    }
+
+    fn name(&self, peer_id: &PeerId) -> &str {
+        self.names.get(peer_id).map_or("", String::as_str)
+    }
+
+    fn refused(error: &SendError, reference: Option<&str>, printed: &mut Printed) {
+        let peer_id = match error {
+            SendError::QueueFull { peer_id } => Some(peer_id.as_str()),
+            _ => None,
+        };
+        say(
+            printed,
+            Output::Error { code: send_error_code(error), message: &error.to_string(), peer_id, reference },
+        );
+    }
+}
+
+fn say(printed: &mut Printed, output: Output<'_>) {
+    printed.out(output.to_line());
+}
+
+impl Face for JsonFace {
+    /// The `ref` of a message.
+    type Ticket = Option<String>;
+
+    fn joined(&mut self, info: &RoomInfo, printed: &mut Printed) {
+        if let Some(Hosting { url, join_command, .. }) = &self.hosting {
+            say(printed, Output::Hosting { url, join_command });
+        }
+        info.peers.iter().for_each(|peer| self.peer_is(peer));
+        say(printed, Output::joined(info));
+    }
+
+    fn event(&mut self, event: Event, printed: &mut Printed) {
+        match &event {
+            Event::PeerJoined(peer) | Event::PeerUpdated(peer) => self.peer_is(peer),
+            Event::ChannelOpen { peer_id, display_name } => {
+                self.names.insert(peer_id.clone(), display_name.as_raw().to_owned());
+            }
+            _ => {}
+        }
+        if let Some(output) = self.output(&event) {
+            say(printed, output);
+        }
+        if let Event::PeerLeft { peer_id, .. } = &event {
+            self.names.remove(peer_id);
+        }
+    }
+
+    fn line(&mut self, line: Line, printed: &mut Printed) -> Option<Vec<Request<Self::Ticket>>> {
+        let request = match line {
+            Line::Text(line) => request::Request::parse(&line),
+            Line::TooLong => Err(BadRequest {
+                code: "line_too_long",
+                message: format!("a line is at most {LINE_BYTES_MAX} bytes long; this one was skipped"),
+                reference: None,
+            }),
+            Line::NotUtf8 => Err(BadRequest {
+                code: "not_utf8",
+                message: "a line is UTF-8; this one was skipped".into(),
+                reference: None,
+            }),
+            Line::End => Ok(request::Request::Leave),
+        };
+        match request {
+            Ok(request) => Some(vec![request.into()]),
+            Err(BadRequest { code, message, reference }) => {
+                let reference = reference.as_deref();
+                say(printed, Output::Error { code, message: &message, peer_id: None, reference });
+                None
+            }
+        }
+    }
+
+    fn answer(&mut self, answer: Answer<Self::Ticket>, printed: &mut Printed) {
+        match answer {
+            Answer::Sent { ticket, result: Ok(MessageId(id)) } => {
+                say(printed, Output::Accepted { id, reference: ticket.as_deref() });
+            }
+            Answer::Sent { ticket, result: Err(error) } => Self::refused(&error, ticket.as_deref(), printed),
+            Answer::Connecting { result: Err(error), .. } | Answer::Renamed { result: Err(error), .. } => {
+                Self::refused(&error, None, printed);
+            }
+            // What comes of it is told by events.
+            Answer::Connecting { result: Ok(()), .. } | Answer::Renamed { result: Ok(()), .. } => {}
+            Answer::Connections(_) => {}
+        }
+    }
+
+    fn leaving(&mut self, _: &mut Printed) {}
+
+    fn ended(&mut self, ending: &Ending, undelivered: &[(MessageId, PeerId)], printed: &mut Printed) {
+        if !undelivered.is_empty() {
+            let message = format!("{} deliveries did not happen before the room was left", undelivered.len());
+            say(
+                printed,
+                Output::Error { code: "undelivered", message: &message, peer_id: None, reference: None },
+            );
+        }
+        let message = match ending {
+            Ending::Removed { message } => Some(message.as_str()),
+            _ => None,
+        };
+        let undelivered = undelivered
+            .iter()
+            .map(|(id, peer_id)| Undelivered { id: id.0, peer_id: peer_id.as_str() })
+            .collect();
+        say(printed, Output::Ended { reason: ending.as_str(), message, undelivered });
+    }
+}
+
+impl From<request::Request> for Request<Option<String>> {
+    fn from(request: request::Request) -> Self {
+        match request {
+            request::Request::Message { to, kind, text, reference } => {
+                Self::Send { ticket: reference, to, kind, text }
+            }
+            request::Request::Connect { peer_id } => Self::Connect { peer_id },
+            request::Request::Rename { name } => Self::Rename { name },
+            request::Request::Leave => Self::Leave,
+        }
+    }
+}
+
+impl JsonFace {
+    fn output<'a>(&'a self, event: &'a Event) -> Option<Output<'a>> {
+        Some(match event {
+            Event::Signaling(SignalingState::Connected) => {
+                Output::Signaling { state: "connected", reason: None }
+            }
+            Event::Signaling(SignalingState::Away { reason }) => {
+                Output::Signaling { state: "away", reason: Some(reason) }
+            }
+            Event::PeerJoined(peer) => Output::PeerJoined(OutputPeer::from(peer)),
+            Event::PeerUpdated(peer) => Output::PeerUpdated(OutputPeer::from(peer)),
+            Event::PeerLeft { peer_id, reason } => Output::PeerLeft {
+                peer_id: peer_id.as_str(),
+                name: self.name(peer_id),
+                reason: leave_reason(*reason),
+            },
+            Event::Connection { peer_id, state, path } => Output::Connection {
+                peer_id: peer_id.as_str(),
+                state: connection_state(*state),
+                path: (*path).into(),
+            },
+            Event::ChannelOpen { peer_id, display_name } => {
+                Output::ChannelOpen { peer_id: peer_id.as_str(), name: display_name.as_raw() }
+            }
+            Event::ChannelClosed { peer_id } => Output::ChannelClosed { peer_id: peer_id.as_str() },
+            Event::Message(message) => Output::Message {
+                id: message.id.0,
+                peer_id: message.peer_id.as_str(),
+                name: self.name(&message.peer_id),
+                text: message.text.as_raw(),
+                kind: text_kind(message.kind),
+                direct: message.direct,
+                sent_at: message.sent_at,
+            },
+            Event::Receipt { message_id, peer_id, state } => {
+                Output::Receipt { id: message_id.0, peer_id: peer_id.as_str(), state: delivery_state(*state) }
+            }
+            Event::Typing { peer_id, active } => {
+                Output::Typing { peer_id: peer_id.as_str(), active: *active }
+            }
+            Event::Problem { code, peer_id, message } => Output::Error {
+                code: code.as_str(),
+                message,
+                peer_id: peer_id.as_ref().map(PeerId::as_str),
+                reference: None,
+            },
+            // `ended` tells it, when all is over; what later versions of the library tell has no line yet.
+            _ => return None,
+        })
+    }
+}
