@@ -273,16 +273,22 @@ fn selected_path(report: &RTCStatsReport) -> Option<Path> {
         _ => None,
     });
     let pair = pairs.max_by_key(|pair| (Some(pair.stats.id.as_str()) == selected, pair.packets_received))?;
-    let candidate_type = |id: &str| match report.get(id)? {
-        RTCStatsReportEntry::LocalCandidate(candidate) | RTCStatsReportEntry::RemoteCandidate(candidate) => {
-            Some(match candidate.candidate_type {
-                RTCIceCandidateType::Host => CandidateType::Host,
-                RTCIceCandidateType::Srflx => CandidateType::Srflx,
-                RTCIceCandidateType::Relay => CandidateType::Relay,
-                _ => CandidateType::Prflx,
-            })
-        }
-        _ => None,
+    // A pair names its candidates without the prefix that their own entries carry.
+    let candidate_type = |id: &str| {
+        report.iter().find_map(|entry| match entry {
+            RTCStatsReportEntry::LocalCandidate(candidate)
+            | RTCStatsReportEntry::RemoteCandidate(candidate)
+                if candidate.stats.id.ends_with(id) =>
+            {
+                Some(match candidate.candidate_type {
+                    RTCIceCandidateType::Host => CandidateType::Host,
+                    RTCIceCandidateType::Srflx => CandidateType::Srflx,
+                    RTCIceCandidateType::Relay => CandidateType::Relay,
+                    _ => CandidateType::Prflx,
+                })
+            }
+            _ => None,
+        })
     };
     let seconds = pair.current_round_trip_time;
     Some(Path {

@@ -179,10 +179,10 @@ impl Mesh {
 
     /// Gives a link something to do. A link that is too far behind is cut off: its peer floods us.
     fn command(&mut self, peer_id: &PeerId, command: Command) {
-        let Some(member) = self.members.get(peer_id) else { return };
+        let Some(member) = self.members.get_mut(peer_id) else { return };
         if member.link.commands.try_send(command).is_err() {
             tracing::warn!(%peer_id, "a link cannot keep up and is cut off");
-            self.members.remove(peer_id);
+            member.link.let_go();
         }
     }
 

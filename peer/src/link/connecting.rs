@@ -142,7 +142,11 @@ impl Link {
             }
             ConnectionEvent::ChannelOpen => self.chat.channel_opened(),
             ConnectionEvent::ChannelMessage(frame) => self.frame(&frame).await,
-            ConnectionEvent::ChannelClosed => self.close(ConnectionState::Closed).await,
+            ConnectionEvent::ChannelClosed if self.chat.is_open() => {
+                self.close(ConnectionState::Closed).await;
+            }
+            // Before it was ever open: the peer gave up.
+            ConnectionEvent::ChannelClosed => self.connection_failed().await,
         }
     }
 
