@@ -157,7 +157,7 @@ fn a_watch_sees_what_is_there_and_then_what_changes() {
 fn a_removed_peer_is_told_and_gone() {
     let server = Server::start();
     let (alice, _) = join(&server, "lobby", "Alice");
-    let (bob, bob_id) = join(&server, "lobby", "Bob");
+    let (mut bob, bob_id) = join(&server, "lobby", "Bob");
     let remove = |peer_id: &str| {
         let request = json!({"roomName": "lobby", "peerId": peer_id, "message": "be nice"});
         call(&server.admin, &format!("{ROOMS}/RemovePeer"), request)
@@ -166,6 +166,8 @@ fn a_removed_peer_is_told_and_gone() {
     assert_eq!(remove(&bob_id).unwrap(), json!({}));
     let go_away = bob.until("go away", |response| response.get("goAway").cloned());
     assert_eq!((&go_away["action"], &go_away["message"]), (&json!("ACTION_STOP"), &json!("be nice")));
+    // grpcurl shows the status of a stream when its own input is over.
+    bob.end_input();
     bob.until_log("status", |line| line.contains("Aborted").then_some(()));
     let left = alice.until("left", |response| response.get("peerLeft").cloned());
     assert_eq!((&left["peerId"], &left["reason"]), (&json!(bob_id), &json!("LEAVE_REASON_REMOVED")));
@@ -181,10 +183,11 @@ fn a_closed_room_is_empty_and_gone() {
 
     let closed = call(&server.admin, &format!("{ROOMS}/CloseRoom"), json!({"name": "lobby"})).unwrap();
     assert_eq!(closed, json!({"peersRemoved": 2}));
-    for peer in [alice, bob] {
+    for mut peer in [alice, bob] {
         let reason =
             peer.until("go away", |response| response.get("goAway").map(|go_away| go_away["reason"].clone()));
         assert_eq!(reason, "LEAVE_REASON_ROOM_CLOSED");
+        peer.end_input();
         assert!(!peer.ended().success(), "the stream ended with an error status");
     }
     let gone = call(&server.admin, &format!("{ROOMS}/GetRoom"), json!({"name": "lobby"})).unwrap_err();

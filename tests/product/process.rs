@@ -137,10 +137,13 @@ impl Server {
         let mut command = Command::new(binary("patchcord-server"));
         command.args(["--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0", "--log-format", "json"]);
         let process = Process::start("patchcord-server", &mut command);
+        let mut doors = std::collections::HashMap::new();
         let (public, admin) = process.until_log("addresses", |line| {
             let line: Value = serde_json::from_str(line).ok()?;
-            let address = |field: &str| Some(line["fields"].get(field)?.as_str()?.to_owned());
-            Some((address("public")?, address("admin")?))
+            if line["message"] == "listening" {
+                doors.insert(line["door"].as_str()?.to_owned(), line["address"].as_str()?.to_owned());
+            }
+            Some((doors.get("public")?.clone(), doors.get("admin")?.clone()))
         });
         Self { process, public, admin }
     }
