@@ -1,1 +1,213 @@
-//! The switchboard: WebRTC signaling over one bidirectional gRPC stream a peer.
+//! The switchboard: peers meet in rooms over one bidirectional gRPC stream each and exchange what WebRTC
+//! needs to connect them. The server relays; it reads no session description and sees no chat.
+//! [`serve`] is the one path that the program, its tests and whoever embeds it share.
+
+mod admin_http;
+mod config;
+mod doors;
+mod error;
+mod frame;
+mod ice_servers;
+mod listener;
+mod metrics;
+mod name;
+mod outbox;
+mod peer_id;
+mod reflection;
+mod refusal;
+mod relay;
+mod room;
+mod rooms;
+mod session;
+mod signaling;
+mod store;
+mod switchboard;
+
+use std::{net::SocketAddr, sync::Arc};
+
+use patchcord_proto::v1::{room_service_server, signaling_service_server};
+use tokio::{net::TcpListener, time::timeout};
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use tonic::service::Routes;
+use tonic_health::{ServingStatus, server::HealthReporter};
+
+pub use config::{Config, LogFormat, Secret};
+pub use error::{ConfigError, ServeError};
+
+use config::{CUT_TIMEOUT, DRAIN_TIMEOUT};
+use ice_servers::IceServers;
+use listener::Incoming;
+use metrics::Metrics;
+use signaling::Exchange;
+use store::memory::Memory;
+use switchboard::Switchboard;
+
+/// The sockets to serve on.
+#[derive(Debug)]
+pub struct Listeners {
+    /// Signaling.
+    pub public: TcpListener,
+    /// Rooms and metrics; `None` for no admin door.
+    pub admin: Option<TcpListener>,
+}
+
+impl Listeners {
+    /// Binds what the configuration says, after checking all of it.
+    pub async fn bind(config: &Config) -> Result<Self, ServeError> {
+        config.check()?;
+        let public = bind("public", config.listen).await?;
+        let admin = match config.no_admin {
+            true => None,
+            false => Some(bind("admin", config.admin_listen).await?),
+        };
+        Ok(Self { public, admin })
+    }
+}
+
+async fn bind(door: &'static str, address: SocketAddr) -> Result<TcpListener, ServeError> {
+    TcpListener::bind(address).await.map_err(|source| ServeError::Bind { door, address, source })
+}
+
+/// Serves until `shutdown` completes, then tells every peer to come back later and returns within 5
+/// seconds, whatever clients do. The listeners are closed first, so their ports are free at once.
+pub async fn serve(
+    config: Config,
+    listeners: Listeners,
+    shutdown: impl Future<Output = ()> + Send + 'static,
+) -> Result<(), ServeError> {
+    let metrics = Arc::new(Metrics::default());
+    let switchboard = Switchboard::new(Arc::clone(&metrics));
+    let store = Arc::new(Memory::new(Arc::clone(&switchboard), config.rooms_max, config.peers_per_room_max));
+    let exchange = exchange(&config, Arc::clone(&store), switchboard, metrics)?;
+    let stopping = CancellationToken::new();
+    let cut = CancellationToken::new();
+    let public = Door::public(&exchange)?;
+    let admin = match &listeners.admin {
+        Some(_) => Some(Door::admin(&exchange, &stopping)?),
+        None => None,
+    };
+    for door in std::iter::once(&public).chain(&admin) {
+        door.report(ServingStatus::Serving).await;
+    }
+    let reporters: Vec<_> = std::iter::once(&public).chain(&admin).map(Door::reporter).collect();
+    let activity = tokio::spawn(async move { store.report_activity().await });
+    let serving = async {
+        let public = public.serve(&config, listeners.public, &exchange.metrics, &stopping, &cut);
+        let admin = async {
+            match admin.zip(listeners.admin) {
+                Some((door, listener)) => {
+                    door.serve(&config, listener, &exchange.metrics, &stopping, &cut).await
+                }
+                None => Ok(()),
+            }
+        };
+        tokio::try_join!(public, admin).map(drop)
+    };
+    tokio::pin!(serving);
+    let early = tokio::select! {
+        outcome = &mut serving => Some(outcome),
+        () = shutdown => None,
+    };
+    let outcome = match early {
+        Some(outcome) => outcome,
+        None => {
+            tracing::info!("draining");
+            for (reporter, services) in reporters {
+                doors::report(&reporter, services, ServingStatus::NotServing).await;
+            }
+            exchange.switchboard.drain();
+            stopping.cancel();
+            end(serving, &cut).await
+        }
+    };
+    activity.abort();
+    exchange.tasks.close();
+    // Their streams are gone, so nothing keeps them.
+    let _ = timeout(CUT_TIMEOUT, exchange.tasks.wait()).await;
+    outcome
+}
+
+/// Lets connections end by themselves, then cuts them.
+async fn end(
+    serving: impl Future<Output = Result<(), ServeError>>,
+    cut: &CancellationToken,
+) -> Result<(), ServeError> {
+    tokio::pin!(serving);
+    if let Ok(outcome) = timeout(DRAIN_TIMEOUT, &mut serving).await {
+        return outcome;
+    }
+    cut.cancel();
+    // Beyond this a connection is stuck in a way that no wait heals.
+    timeout(CUT_TIMEOUT, serving).await.unwrap_or(Ok(()))
+}
+
+/// What is behind the doors.
+fn exchange(
+    config: &Config,
+    store: Arc<Memory>,
+    switchboard: Arc<Switchboard>,
+    metrics: Arc<Metrics>,
+) -> Result<Arc<Exchange>, ServeError> {
+    Ok(Arc::new(Exchange {
+        store,
+        switchboard,
+        ice_servers: IceServers::new(config)?,
+        metrics,
+        limits: config.limits(),
+        rooms_max: config.rooms_max,
+        peers_per_room_max: config.peers_per_room_max,
+        tasks: TaskTracker::new(),
+    }))
+}
+
+/// One of the two.
+struct Door {
+    name: &'static str,
+    services: &'static [&'static str],
+    routes: Routes,
+    reporter: HealthReporter,
+}
+
+impl Door {
+    fn public(exchange: &Arc<Exchange>) -> Result<Self, ServeError> {
+        let (routes, reporter) = doors::public_routes(exchange)?;
+        Ok(Self { name: "public", services: &[signaling_service_server::SERVICE_NAME], routes, reporter })
+    }
+
+    fn admin(exchange: &Arc<Exchange>, stopping: &CancellationToken) -> Result<Self, ServeError> {
+        let (routes, reporter) = doors::admin_routes(exchange, stopping)?;
+        let services = &[room_service_server::SERVICE_NAME, signaling_service_server::SERVICE_NAME];
+        Ok(Self { name: "admin", services, routes, reporter })
+    }
+
+    fn reporter(&self) -> (HealthReporter, &'static [&'static str]) {
+        (self.reporter.clone(), self.services)
+    }
+
+    async fn report(&self, status: ServingStatus) {
+        doors::report(&self.reporter, self.services, status).await;
+    }
+
+    async fn serve(
+        self,
+        config: &Config,
+        listener: TcpListener,
+        metrics: &Arc<Metrics>,
+        stopping: &CancellationToken,
+        cut: &CancellationToken,
+    ) -> Result<(), ServeError> {
+        let Self { name, routes, .. } = self;
+        if let Ok(address) = listener.local_addr() {
+            tracing::info!(door = name, %address, "listening");
+        }
+        let sessions_max = config.sessions_per_connection_max;
+        let incoming = Incoming::new(listener, Arc::clone(metrics), sessions_max, cut.clone());
+        doors::transport(config)
+            // Plain HTTP is for /metrics and the probes.
+            .accept_http1(name == "admin")
+            .add_routes(routes)
+            .serve_with_incoming_shutdown(incoming, stopping.clone().cancelled_owned())
+            .await
+            .map_err(|source| ServeError::Door { door: name, source })
+    }
+}

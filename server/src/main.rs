@@ -1,3 +1,85 @@
-//! Parses configuration, starts the server, drains it on SIGTERM; nothing else.
+//! The program: parses configuration, starts the server, stops it on SIGTERM or SIGINT; nothing else.
 
-fn main() {}
+mod logging;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+use patchcord_server::{Config, Listeners, ServeError, serve};
+use tokio::signal::unix::{Signal, SignalKind, signal};
+
+/// Cannot listen or serve.
+const EXIT_FAILED: u8 = 1;
+/// Bad configuration.
+const EXIT_CONFIG: u8 = 2;
+
+fn main() -> ExitCode {
+    match start() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(Failure { code, line }) => {
+            eprintln!("patchcord-server: {line}");
+            ExitCode::from(code)
+        }
+    }
+}
+
+/// Why the program ends, in one line.
+struct Failure {
+    code: u8,
+    line: String,
+}
+
+impl Failure {
+    fn config(line: impl ToString) -> Self {
+        Self { code: EXIT_CONFIG, line: line.to_string() }
+    }
+
+    fn failed(line: impl ToString) -> Self {
+        Self { code: EXIT_FAILED, line: line.to_string() }
+    }
+}
+
+impl From<ServeError> for Failure {
+    fn from(error: ServeError) -> Self {
+        match error {
+            ServeError::Config(error) => Self::config(error),
+            error => Self::failed(error),
+        }
+    }
+}
+
+fn start() -> Result<(), Failure> {
+    let config = match Config::try_parse() {
+        Ok(config) => config,
+        Err(error) if error.use_stderr() => return Err(Failure::config(first_paragraph(&error.to_string()))),
+        // --help and --version.
+        Err(error) => return error.print().map_err(Failure::failed),
+    };
+    config.check().map_err(Failure::config)?;
+    logging::init(&config).map_err(Failure::config)?;
+    let runtime =
+        tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(Failure::failed)?;
+    runtime.block_on(run(config))
+}
+
+async fn run(config: Config) -> Result<(), Failure> {
+    // Before the sockets: a signal that comes early is not missed.
+    let terminate = signal(SignalKind::terminate()).map_err(Failure::failed)?;
+    let interrupt = signal(SignalKind::interrupt()).map_err(Failure::failed)?;
+    let listeners = Listeners::bind(&config).await?;
+    Ok(serve(config, listeners, either(terminate, interrupt)).await?)
+}
+
+async fn either(mut terminate: Signal, mut interrupt: Signal) {
+    tokio::select! {
+        _ = terminate.recv() => {}
+        _ = interrupt.recv() => {}
+    }
+}
+
+/// What is wrong, without how the command is used.
+fn first_paragraph(text: &str) -> String {
+    let lines = text.lines().map(str::trim).take_while(|line| !line.is_empty());
+    let line = lines.collect::<Vec<_>>().join(" ");
+    line.strip_prefix("error: ").unwrap_or(&line).to_owned()
+}

@@ -1,0 +1,263 @@
+//! Every flag and variable with its default and limit. All of it is checked before anything is bound;
+//! what is no flag is a constant here.
+
+use std::{fmt, net::SocketAddr, path::PathBuf, str::FromStr, time::Duration};
+
+use clap::{Parser, ValueEnum};
+use patchcord_proto::{limits, v1::Limits};
+
+use crate::{error::ConfigError, ice_servers::IceServers};
+
+/// Where the public door is by default.
+pub const LISTEN_DEFAULT: SocketAddr =
+    SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::UNSPECIFIED), 50051);
+/// Where the admin door is by default: for this machine only.
+pub const ADMIN_LISTEN_DEFAULT: SocketAddr =
+    SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 50052);
+/// Seconds that TURN credentials are good for by default.
+pub const TURN_TTL_DEFAULT_S: u64 = 300;
+/// Rooms of a server by default.
+pub const ROOMS_MAX_DEFAULT: usize = 100_000;
+/// Peers of a room by default.
+pub const PEERS_PER_ROOM_MAX_DEFAULT: usize = 64;
+/// Sessions of one connection by default.
+pub const SESSIONS_PER_CONNECTION_MAX_DEFAULT: usize = 8;
+
+/// Responses that may wait for a peer.
+pub const OUTBOX_MESSAGES_MAX: usize = 256;
+/// Bytes that may wait for a peer.
+pub const OUTBOX_BYTES_MAX: usize = 256 * 1024;
+/// How long a peer may not read while its outbox is full.
+pub const STALL_TIMEOUT: Duration = Duration::from_secs(5);
+/// From the opening of a stream to a successful join.
+pub const FIRST_MESSAGE_TIMEOUT: Duration = Duration::from_secs(5);
+/// Requests carried out before the peer is told so, if nothing else goes out.
+pub const ACK_EVERY: u64 = 16;
+/// How long after a request the peer is told so, if nothing else goes out.
+pub const ACK_DELAY: Duration = Duration::from_millis(250);
+/// How long open streams and connections have to end by themselves after the signal to stop.
+pub const DRAIN_TIMEOUT: Duration = Duration::from_secs(3);
+/// How long connections that did not end by themselves have to be cut.
+pub const CUT_TIMEOUT: Duration = Duration::from_secs(1);
+/// Over how long peers that have to come back are spread.
+pub const RECONNECT_SPREAD: Duration = Duration::from_secs(1);
+/// How long handling of a unary call may take.
+pub const UNARY_TIMEOUT: Duration = Duration::from_secs(5);
+/// Watchers of rooms at one time.
+pub const WATCHERS_MAX: usize = 64;
+
+/// How the log is written.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum LogFormat {
+    /// Lines for people.
+    #[default]
+    Text,
+    /// One JSON object a line.
+    Json,
+}
+
+/// Something that must not appear in a log.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Secret(String);
+
+impl Secret {
+    /// The secret itself.
+    pub fn reveal(&self) -> &str {
+        &self.0
+    }
+}
+
+impl From<String> for Secret {
+    fn from(secret: String) -> Self {
+        Self(secret)
+    }
+}
+
+impl FromStr for Secret {
+    type Err = std::convert::Infallible;
+
+    fn from_str(secret: &str) -> Result<Self, Self::Err> {
+        Ok(Self(secret.to_owned()))
+    }
+}
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("Secret(..)")
+    }
+}
+
+/// Patchcord's switchboard: WebRTC signaling over one bidirectional gRPC stream a peer.
+///
+/// Peers meet in rooms and exchange what WebRTC needs to connect them; what they say to each other never
+/// comes here. Stops on SIGTERM or SIGINT within 5 seconds, after telling every peer.
+///
+/// Exit codes: 0 stopped as told, 1 cannot listen or serve, 2 bad configuration.
+#[derive(Clone, Debug, Parser)]
+#[command(name = "patchcord-server", version, max_term_width = 110)]
+pub struct Config {
+    /// Address and port of the public door: signaling, health, reflection.
+    #[arg(long, env = "PATCHCORD_LISTEN", value_name = "ADDRESS", default_value_t = LISTEN_DEFAULT)]
+    pub listen: SocketAddr,
+
+    /// Address and port of the admin door: rooms, health, reflection, /metrics, /livez, /readyz. Whoever
+    /// reaches it can remove peers.
+    #[arg(long, env = "PATCHCORD_ADMIN_LISTEN", value_name = "ADDRESS", default_value_t = ADMIN_LISTEN_DEFAULT)]
+    pub admin_listen: SocketAddr,
+
+    /// Open no admin door.
+    #[arg(long, env = "PATCHCORD_NO_ADMIN")]
+    pub no_admin: bool,
+
+    /// A STUN server told to peers, as stun:host[:port]; may be repeated, or separated by commas.
+    #[arg(long = "stun-url", env = "PATCHCORD_STUN_URL", value_name = "URL", value_delimiter = ',')]
+    pub stun_urls: Vec<String>,
+
+    /// A TURN server told to peers, as turn:host[:port][?transport=udp|tcp] or turns:...; may be repeated, or
+    /// separated by commas.
+    #[arg(long = "turn-url", env = "PATCHCORD_TURN_URL", value_name = "URL", value_delimiter = ',')]
+    pub turn_urls: Vec<String>,
+
+    /// The secret shared with the TURN servers (coturn: static-auth-secret), from which each peer's
+    /// credentials are made.
+    #[arg(long, env = "PATCHCORD_TURN_SECRET", value_name = "SECRET", hide_env_values = true)]
+    pub turn_secret: Option<Secret>,
+
+    /// A file that holds that secret; white space at its ends is dropped.
+    #[arg(long, env = "PATCHCORD_TURN_SECRET_FILE", value_name = "PATH")]
+    pub turn_secret_file: Option<PathBuf>,
+
+    /// Seconds that TURN credentials are good for, 60 to 86400. Peers are sent new ones before.
+    #[arg(long = "turn-ttl", env = "PATCHCORD_TURN_TTL", value_name = "SECONDS", default_value_t = TURN_TTL_DEFAULT_S)]
+    pub turn_ttl_s: u64,
+
+    /// Rooms at one time, 1 to 10000000.
+    #[arg(long, env = "PATCHCORD_ROOMS_MAX", value_name = "COUNT", default_value_t = ROOMS_MAX_DEFAULT)]
+    pub rooms_max: usize,
+
+    /// Peers in a room at one time, 2 to 1000.
+    #[arg(long, env = "PATCHCORD_PEERS_PER_ROOM_MAX", value_name = "COUNT", default_value_t = PEERS_PER_ROOM_MAX_DEFAULT)]
+    pub peers_per_room_max: usize,
+
+    /// Sessions on one connection at one time, 1 to 10000. Behind a proxy that shares its connections between
+    /// users, raise it.
+    #[arg(long, env = "PATCHCORD_SESSIONS_PER_CONNECTION_MAX", value_name = "COUNT",
+          default_value_t = SESSIONS_PER_CONNECTION_MAX_DEFAULT)]
+    pub sessions_per_connection_max: usize,
+
+    /// How the log on stderr is written.
+    #[arg(long, env = "PATCHCORD_LOG_FORMAT", value_name = "FORMAT", value_enum, default_value_t)]
+    pub log_format: LogFormat,
+
+    /// What is logged: error, warn, info, debug, trace, or a filter such as info,patchcord_server=debug.
+    #[arg(long, env = "PATCHCORD_LOG_LEVEL", value_name = "FILTER", default_value = "info")]
+    pub log_level: String,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            listen: LISTEN_DEFAULT,
+            admin_listen: ADMIN_LISTEN_DEFAULT,
+            no_admin: false,
+            stun_urls: Vec::new(),
+            turn_urls: Vec::new(),
+            turn_secret: None,
+            turn_secret_file: None,
+            turn_ttl_s: TURN_TTL_DEFAULT_S,
+            rooms_max: ROOMS_MAX_DEFAULT,
+            peers_per_room_max: PEERS_PER_ROOM_MAX_DEFAULT,
+            sessions_per_connection_max: SESSIONS_PER_CONNECTION_MAX_DEFAULT,
+            log_format: LogFormat::default(),
+            log_level: "info".to_owned(),
+        }
+    }
+}
+
+impl Config {
+    /// Checks everything that can be checked without binding.
+    pub fn check(&self) -> Result<(), ConfigError> {
+        if !self.no_admin && self.listen == self.admin_listen && self.listen.port() != 0 {
+            return Err(ConfigError::SameAddress(self.listen));
+        }
+        in_range("--turn-ttl", self.turn_ttl_s, 60, 86_400)?;
+        in_range("--rooms-max", self.rooms_max as u64, 1, 10_000_000)?;
+        in_range("--peers-per-room-max", self.peers_per_room_max as u64, 2, 1_000)?;
+        in_range("--sessions-per-connection-max", self.sessions_per_connection_max as u64, 1, 10_000)?;
+        IceServers::new(self).map(drop)
+    }
+
+    /// The limits as peers are told them.
+    pub fn limits(&self) -> Limits {
+        let count = |count: usize| u32::try_from(count).unwrap_or(u32::MAX);
+        Limits {
+            room_name_bytes_max: count(limits::ROOM_NAME_BYTES_MAX),
+            display_name_bytes_max: count(limits::DISPLAY_NAME_BYTES_MAX),
+            sdp_bytes_max: count(limits::SDP_BYTES_MAX),
+            candidate_bytes_max: count(limits::CANDIDATE_BYTES_MAX),
+            sealed_bytes_max: count(limits::SEALED_BYTES_MAX),
+            peers_per_room_max: count(self.peers_per_room_max),
+            outbox_messages_max: count(OUTBOX_MESSAGES_MAX),
+            outbox_bytes_max: count(OUTBOX_BYTES_MAX),
+            stall_timeout: crate::frame::duration(STALL_TIMEOUT),
+        }
+    }
+}
+
+fn in_range(flag: &'static str, given: u64, min: u64, max: u64) -> Result<(), ConfigError> {
+    if (min..=max).contains(&given) { Ok(()) } else { Err(ConfigError::OutOfRange { flag, given, min, max }) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn defaults_are_those_of_the_command_line() {
+        // No variable of ours is set where tests run; a set one would show as a difference.
+        let parsed = Config::try_parse_from(["patchcord-server"]).unwrap();
+        assert_eq!(format!("{parsed:?}"), format!("{:?}", Config::default()));
+        Config::default().check().unwrap();
+    }
+
+    #[test]
+    fn secrets_are_not_shown() {
+        let config = Config { turn_secret: Some("north".to_owned().into()), ..Config::default() };
+        assert!(!format!("{config:?}").contains("north"));
+    }
+
+    #[test]
+    fn what_is_out_of_range_is_named() {
+        let config = Config { turn_ttl_s: 5, ..Config::default() };
+        assert_eq!(config.check().unwrap_err().to_string(), "--turn-ttl: 5 is not in 60 to 86400");
+        let config = Config { peers_per_room_max: 1, ..Config::default() };
+        assert!(config.check().unwrap_err().to_string().contains("--peers-per-room-max"));
+    }
+
+    #[test]
+    fn doors_need_two_addresses() {
+        let config = Config { admin_listen: LISTEN_DEFAULT, ..Config::default() };
+        assert!(matches!(config.check(), Err(ConfigError::SameAddress(_))));
+        let config = Config { no_admin: true, ..config };
+        config.check().unwrap();
+    }
+
+    #[test]
+    fn every_flag_has_a_variable_and_a_description() {
+        use clap::CommandFactory;
+        for argument in Config::command().get_arguments() {
+            let id = argument.get_id();
+            assert!(argument.get_help().is_some(), "{id}");
+            let variable = argument.get_env().and_then(|name| name.to_str()).unwrap_or_default();
+            assert!(variable.starts_with("PATCHCORD_"), "{id}");
+        }
+    }
+
+    #[test]
+    fn largest_roster_fits_into_a_response() {
+        // Per peer: two strings, a time, a state and their tags.
+        let peer_bytes = 64 + 16 + 32;
+        assert!(PEERS_PER_ROOM_MAX_DEFAULT * peer_bytes < limits::SIGNAL_RESPONSE_BYTES_MAX);
+        assert!(1_000 * peer_bytes < OUTBOX_BYTES_MAX);
+    }
+}

@@ -1,0 +1,186 @@
+//! Responses as they wait and travel: the body is encoded once, whoever reads it; `seq` and `ack` are the
+//! receiver's own and are put before it when it leaves (fields of a protobuf message concatenate).
+
+use std::time::{Duration, SystemTime};
+
+use bytes::{BufMut, Bytes};
+use patchcord_proto::v1::{
+    Peer, PeerState, SignalResponse,
+    signal_response::{self, Message, PeerJoined, PeerLeft, PeerUpdated, Pong, Rejected},
+};
+use prost::{
+    Message as _,
+    encoding::{encode_varint, encoded_len_varint},
+};
+use tokio::time::Instant;
+
+use crate::{peer_id::PeerId, room::Member};
+
+const SEQ_TAG: u8 = 1 << 3;
+const ACK_TAG: u8 = 2 << 3;
+
+/// A response without `seq` and `ack`.
+#[derive(Clone, Debug)]
+pub struct Frame {
+    /// The encoded `oneof message`; empty in a bare acknowledgement.
+    pub body: Bytes,
+    /// Whether it is part of the session and gets a number.
+    pub numbered: bool,
+    /// When the request that it relays was decoded.
+    pub relayed_at: Option<Instant>,
+}
+
+/// A response as it leaves.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Outgoing {
+    /// 0 when it has no number.
+    pub seq: u64,
+    /// The last request that was carried out or rejected; 0 when there was none.
+    pub ack: u64,
+    /// The encoded `oneof message`.
+    pub body: Bytes,
+}
+
+impl Frame {
+    /// A response that is part of the session.
+    pub fn numbered(message: Message) -> Self {
+        Self { body: encode(message), numbered: true, relayed_at: None }
+    }
+
+    /// A response that is not.
+    pub fn unnumbered(message: Message) -> Self {
+        Self { body: encode(message), numbered: false, relayed_at: None }
+    }
+
+    /// What one peer sends another.
+    pub fn relayed(message: Message, relayed_at: Instant) -> Self {
+        Self { body: encode(message), numbered: true, relayed_at: Some(relayed_at) }
+    }
+
+    /// Says nothing but `ack`.
+    pub fn bare_ack() -> Self {
+        Self { body: Bytes::new(), numbered: false, relayed_at: None }
+    }
+
+    /// Somebody came.
+    pub fn peer_joined(member: &Member) -> Self {
+        Self::numbered(Message::PeerJoined(PeerJoined { peer: Some(peer(member)) }))
+    }
+
+    /// Somebody changed.
+    pub fn peer_updated(member: &Member) -> Self {
+        Self::numbered(Message::PeerUpdated(PeerUpdated { peer: Some(peer(member)) }))
+    }
+
+    /// Somebody left.
+    pub fn peer_left(peer_id: PeerId, reason: patchcord_proto::v1::LeaveReason) -> Self {
+        let peer_id = peer_id.to_string();
+        Self::numbered(Message::PeerLeft(PeerLeft { peer_id, reason: reason.into() }))
+    }
+
+    /// A request was refused; before a session there is nothing to number it in.
+    pub fn rejected(rejected: Rejected) -> Self {
+        Self::numbered(Message::Rejected(rejected))
+    }
+
+    /// Answer to Ping.
+    pub fn pong(nonce: u64) -> Self {
+        Self::unnumbered(Message::Pong(Pong { nonce }))
+    }
+
+    /// What it counts for in an outbox: the body and the most that is put before it.
+    pub fn cost_bytes(&self) -> usize {
+        self.body.len() + 22
+    }
+}
+
+impl Outgoing {
+    /// Bytes of the whole response.
+    pub fn encoded_len(&self) -> usize {
+        field_len(self.seq) + field_len(self.ack) + self.body.len()
+    }
+
+    /// Writes the whole response.
+    pub fn encode(&self, buffer: &mut impl BufMut) {
+        for (tag, value) in [(SEQ_TAG, self.seq), (ACK_TAG, self.ack)] {
+            if value != 0 {
+                buffer.put_u8(tag);
+                encode_varint(value, buffer);
+            }
+        }
+        buffer.put_slice(&self.body);
+    }
+}
+
+fn field_len(value: u64) -> usize {
+    if value == 0 { 0 } else { 1 + encoded_len_varint(value) }
+}
+
+fn encode(message: Message) -> Bytes {
+    SignalResponse { seq: 0, ack: 0, message: Some(message) }.encode_to_vec().into()
+}
+
+/// A member as other members see it.
+pub fn peer(member: &Member) -> Peer {
+    Peer {
+        peer_id: member.peer_id.to_string(),
+        display_name: member.display_name.as_str().to_owned(),
+        joined_at: timestamp(member.joined_at),
+        state: PeerState::Attached.into(),
+    }
+}
+
+/// A point in time as it travels.
+pub fn timestamp(time: SystemTime) -> Option<prost_types::Timestamp> {
+    Some(time.into())
+}
+
+/// A length of time as it travels; absent for zero.
+pub fn duration(duration: Duration) -> Option<prost_types::Duration> {
+    // Whole configuration ranges are far below what does not fit.
+    (!duration.is_zero()).then(|| duration.try_into().unwrap_or_default())
+}
+
+/// The `GoAway` that comes before the end of a stream.
+pub fn go_away(
+    reason: patchcord_proto::v1::LeaveReason,
+    action: signal_response::go_away::Action,
+    reconnect_after: Duration,
+    message: &str,
+) -> Frame {
+    Frame::numbered(Message::GoAway(signal_response::GoAway {
+        reason: reason.into(),
+        action: action.into(),
+        reconnect_after: duration(reconnect_after),
+        message: message.to_owned(),
+    }))
+}
+
+#[cfg(test)]
+mod tests {
+    use patchcord_proto::v1::signal_response::Offer;
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn a_prefixed_body_is_the_whole_response(seq: u64, ack: u64, from_peer_id: String, sdp: String) {
+            let message = Message::Offer(Offer { from_peer_id, sdp });
+            let body = Frame::numbered(message.clone()).body;
+            let outgoing = Outgoing { seq, ack, body };
+            let mut encoded = Vec::new();
+            outgoing.encode(&mut encoded);
+            prop_assert_eq!(encoded.len(), outgoing.encoded_len());
+            let whole = SignalResponse { seq, ack, message: Some(message) };
+            prop_assert_eq!(SignalResponse::decode(encoded.as_slice()).unwrap(), whole);
+        }
+    }
+
+    #[test]
+    fn no_prefix_is_longer_than_it_counts_for() {
+        let frame = Frame::bare_ack();
+        let outgoing = Outgoing { seq: u64::MAX, ack: u64::MAX, body: frame.body.clone() };
+        assert_eq!(outgoing.encoded_len(), frame.cost_bytes());
+    }
+}

@@ -1,0 +1,172 @@
+//! What can be measured from outside, in the text format of Prometheus.
+
+use patchcord_proto::v1::{LeaveReason, signal_response::rejected::Code};
+use prometheus_client::{
+    encoding::{EncodeLabelSet, text::encode},
+    metrics::{
+        counter::Counter,
+        family::Family,
+        gauge::Gauge,
+        histogram::{Histogram, exponential_buckets},
+    },
+    registry::Registry,
+};
+
+use crate::room::RelayKind;
+
+/// The content type of [`Metrics::encode`].
+pub const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct KindLabel {
+    kind: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct CodeLabel {
+    code: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ReasonLabel {
+    reason: &'static str,
+}
+
+/// All metrics of a server.
+pub struct Metrics {
+    registry: Registry,
+    /// Open TCP connections of both doors.
+    pub connections: Gauge,
+    /// Open signaling streams.
+    pub streams: Gauge,
+    /// Peers in rooms.
+    pub sessions: Gauge,
+    /// Rooms; set when somebody looks.
+    pub rooms: Gauge,
+    /// Successful joins.
+    pub joins: Counter,
+    /// What did not fit into a peer's outbox.
+    pub outbox_overflows: Counter,
+    /// From a request's decoding to the addressee's stream.
+    pub relay_seconds: Histogram,
+    relayed: Family<KindLabel, Counter>,
+    rejections: Family<CodeLabel, Counter>,
+    leaves: Family<ReasonLabel, Counter>,
+}
+
+impl Default for Metrics {
+    fn default() -> Self {
+        let mut registry = Registry::with_prefix("patchcord");
+        let connections = Gauge::default();
+        registry.register("connections", "Open TCP connections of both doors", connections.clone());
+        let streams = Gauge::default();
+        registry.register("streams", "Open signaling streams", streams.clone());
+        let sessions = Gauge::default();
+        registry.register("sessions", "Peers in rooms", sessions.clone());
+        let rooms = Gauge::default();
+        registry.register("rooms", "Rooms", rooms.clone());
+        let joins = Counter::default();
+        registry.register("joins", "Successful joins", joins.clone());
+        let outbox_overflows = Counter::default();
+        let help = "Messages that did not fit into the outbox of a peer that does not read";
+        registry.register("outbox_overflows", help, outbox_overflows.clone());
+        let relay_seconds = Histogram::new(exponential_buckets(10e-6, 2.5, 14));
+        let help = "Time from decoding a request to handing it to the addressee's stream";
+        registry.register("relay_latency_seconds", help, relay_seconds.clone());
+        let relayed = Family::default();
+        registry.register("relayed_messages", "Messages relayed", relayed.clone());
+        let rejections = Family::default();
+        registry.register("rejections", "Requests refused", rejections.clone());
+        let leaves = Family::default();
+        registry.register("leaves", "Sessions ended", leaves.clone());
+        Self {
+            registry,
+            connections,
+            streams,
+            sessions,
+            rooms,
+            joins,
+            outbox_overflows,
+            relay_seconds,
+            relayed,
+            rejections,
+            leaves,
+        }
+    }
+}
+
+impl Metrics {
+    /// A message was relayed.
+    pub fn count_relayed(&self, kind: RelayKind) {
+        let kind = match kind {
+            RelayKind::Offer => "offer",
+            RelayKind::Answer => "answer",
+            RelayKind::Candidate => "candidate",
+            RelayKind::Sealed => "sealed",
+        };
+        self.relayed.get_or_create(&KindLabel { kind }).inc();
+    }
+
+    /// A request was refused.
+    pub fn count_rejection(&self, code: Code) {
+        self.rejections.get_or_create(&CodeLabel { code: code.as_str_name() }).inc();
+    }
+
+    /// A session ended.
+    pub fn count_leave(&self, reason: LeaveReason) {
+        self.leaves.get_or_create(&ReasonLabel { reason: reason.as_str_name() }).inc();
+    }
+
+    /// Everything, as [`CONTENT_TYPE`].
+    pub fn encode(&self) -> String {
+        let mut text = String::new();
+        encode(&mut text, &self.registry).expect("writing to a String cannot fail");
+        text
+    }
+}
+
+/// Counts something in a gauge for as long as it lives.
+pub struct Counted(Gauge);
+
+impl Counted {
+    /// One more, until dropped.
+    pub fn new(gauge: &Gauge) -> Self {
+        gauge.inc();
+        Self(gauge.clone())
+    }
+}
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        self.0.dec();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn text_holds_what_was_counted() {
+        let metrics = Metrics::default();
+        let session = Counted::new(&metrics.sessions);
+        metrics.joins.inc();
+        metrics.count_relayed(RelayKind::Offer);
+        metrics.count_rejection(Code::NoSuchPeer);
+        metrics.count_leave(LeaveReason::TooSlow);
+        metrics.relay_seconds.observe(0.000_05);
+        let text = metrics.encode();
+        for line in [
+            "patchcord_sessions 1",
+            "patchcord_joins_total 1",
+            "patchcord_relayed_messages_total{kind=\"offer\"} 1",
+            "patchcord_rejections_total{code=\"CODE_NO_SUCH_PEER\"} 1",
+            "patchcord_leaves_total{reason=\"LEAVE_REASON_TOO_SLOW\"} 1",
+            "patchcord_relay_latency_seconds_count 1",
+        ] {
+            assert!(text.lines().any(|have| have == line), "{line} is missing in:\n{text}");
+        }
+        drop(session);
+        assert!(metrics.encode().contains("patchcord_sessions 0"));
+    }
+}

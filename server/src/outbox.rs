@@ -1,0 +1,303 @@
+//! What waits for one peer. Bounded in messages and bytes; whoever puts something in is told at once
+//! when it does not fit, and nobody ever waits for the peer to read. Numbers are given as frames leave.
+
+use std::{
+    collections::VecDeque,
+    sync::Arc,
+    task::{Context, Poll, Waker},
+};
+
+use parking_lot::Mutex;
+use patchcord_proto::v1::LeaveReason;
+use tokio::{sync::Notify, time::Instant};
+use tonic::Status;
+
+use crate::{
+    config::{OUTBOX_BYTES_MAX, OUTBOX_MESSAGES_MAX},
+    frame::{Frame, Outgoing},
+};
+
+/// Relayed messages leave a quarter of the messages and of the bytes to what must not be lost: who came
+/// and who left.
+const RELAY_MESSAGES_MAX: usize = OUTBOX_MESSAGES_MAX / 4 * 3;
+const RELAY_BYTES_MAX: usize = OUTBOX_BYTES_MAX / 4 * 3;
+
+/// Below this a drained queue keeps its memory.
+const QUEUE_CAPACITY_KEPT: usize = 16;
+
+/// Why something was not taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NotTaken {
+    /// No room: the peer does not read fast enough.
+    Full,
+    /// The stream is ending or gone.
+    Ended,
+}
+
+/// How a stream ends.
+#[derive(Clone, Debug)]
+pub struct Ending {
+    /// What the others are told.
+    pub reason: LeaveReason,
+    /// What the peer is told; `None` is OK.
+    pub status: Option<Status>,
+}
+
+/// What the session's own loop has to know.
+#[derive(Clone, Debug, Default)]
+pub struct Condition {
+    /// Set once the stream ends.
+    pub ended: Option<LeaveReason>,
+    /// The response stream was dropped: cancelled, or its connection is lost.
+    pub reader_gone: bool,
+    /// Since when nothing was read although the outbox is full.
+    pub full_since: Option<Instant>,
+}
+
+#[derive(Default)]
+struct State {
+    queue: VecDeque<Frame>,
+    /// What came between the start of a join and `Joined`, which has to be first.
+    held: Option<Vec<Frame>>,
+    messages: usize,
+    bytes: usize,
+    /// Set by `open`: from then on frames are numbered.
+    opened: bool,
+    seq: u64,
+    ack: u64,
+    ack_told: u64,
+    full_since: Option<Instant>,
+    ending: Option<Ending>,
+    reader_gone: bool,
+    waker: Option<Waker>,
+}
+
+/// The queue between everybody who has something for a peer and the peer's response stream.
+#[derive(Default)]
+pub struct Outbox {
+    state: Mutex<State>,
+    changed: Notify,
+}
+
+impl Outbox {
+    /// An empty outbox.
+    pub fn new() -> Arc<Self> {
+        Arc::default()
+    }
+
+    /// Puts in what another peer sends. When full the sender is told and the message is lost.
+    pub fn push_relayed(&self, frame: Frame) -> Result<(), NotTaken> {
+        let mut state = self.state.lock();
+        if state.has_ended() {
+            return Err(NotTaken::Ended);
+        }
+        if !state.fits(&frame, RELAY_MESSAGES_MAX, RELAY_BYTES_MAX) {
+            self.mark_full(&mut state);
+            return Err(NotTaken::Full);
+        }
+        state.put(frame);
+        state.wake();
+        Ok(())
+    }
+
+    /// Puts in what must not be lost. When full the session ends: better none than one with a gap.
+    pub fn push(&self, frame: Frame) -> Result<(), NotTaken> {
+        let mut state = self.state.lock();
+        if state.has_ended() {
+            return Err(NotTaken::Ended);
+        }
+        if !state.fits(&frame, OUTBOX_MESSAGES_MAX, OUTBOX_BYTES_MAX) {
+            self.end_locked(&mut state, too_slow(), None);
+            return Err(NotTaken::Full);
+        }
+        state.put(frame);
+        state.wake();
+        Ok(())
+    }
+
+    /// Puts in a bare acknowledgement, unless something else waits that will carry it.
+    pub fn push_ack(&self) {
+        let mut state = self.state.lock();
+        if !state.has_ended() && state.queue.is_empty() && state.ack != state.ack_told {
+            state.put(Frame::bare_ack());
+            state.wake();
+        }
+    }
+
+    /// Whether the peer may be given one more answer; if not, the time it does not read starts to count.
+    pub fn has_room(&self) -> bool {
+        let mut state = self.state.lock();
+        let has_room = state.messages < RELAY_MESSAGES_MAX && state.bytes < RELAY_BYTES_MAX;
+        if !has_room && state.full_since.is_none() {
+            state.full_since = Some(Instant::now());
+        }
+        has_room
+    }
+
+    /// Keeps back what comes until [`Outbox::open`] or [`Outbox::release`].
+    pub fn hold(&self) {
+        self.state.lock().held.get_or_insert_default();
+    }
+
+    /// A join that failed: nothing was kept back for it.
+    pub fn release(&self) {
+        self.state.lock().held = None;
+    }
+
+    /// Starts the session with its first frame; what came meanwhile follows.
+    pub fn open(&self, joined: Frame) {
+        let mut state = self.state.lock();
+        let held = state.held.take().unwrap_or_default();
+        if state.has_ended() {
+            return;
+        }
+        state.opened = true;
+        // `held` is counted already.
+        state.messages += 1;
+        state.bytes += joined.cost_bytes();
+        state.queue.push_back(joined);
+        state.queue.extend(held);
+        state.wake();
+    }
+
+    /// Ends the stream after what waits and `last`, if it has not ended. A peer that is too slow gets
+    /// neither.
+    pub fn end(&self, ending: Ending, last: Option<Frame>) {
+        let mut state = self.state.lock();
+        self.end_locked(&mut state, ending, last);
+    }
+
+    /// Ends the stream of a peer that did not read.
+    pub fn end_too_slow(&self) {
+        self.end(too_slow(), None);
+    }
+
+    /// The last request that was carried out or rejected.
+    pub fn set_ack(&self, ack: u64) {
+        self.state.lock().ack = ack;
+    }
+
+    /// How many numbered requests the peer does not yet know to be done.
+    pub fn ack_debt(&self) -> u64 {
+        let state = self.state.lock();
+        state.ack - state.ack_told
+    }
+
+    /// What the session's loop has to know now.
+    pub fn condition(&self) -> Condition {
+        let state = self.state.lock();
+        let ended = state.ending.as_ref().map(|ending| ending.reason);
+        Condition { ended, reader_gone: state.reader_gone, full_since: state.full_since }
+    }
+
+    /// Waits until the condition may have changed. For one waiter: the session's loop.
+    pub async fn changed(&self) {
+        self.changed.notified().await;
+    }
+
+    /// The next response, for the response stream. `None` is the end with OK.
+    pub fn poll_next(
+        &self,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<(Outgoing, Option<Instant>), Status>>> {
+        let mut state = self.state.lock();
+        if let Some(frame) = state.take() {
+            if state.full_since.take().is_some() {
+                self.changed.notify_one();
+            }
+            if frame.numbered && state.opened {
+                state.seq += 1;
+            }
+            let seq = if frame.numbered && state.opened { state.seq } else { 0 };
+            state.ack_told = state.ack;
+            let outgoing = Outgoing { seq, ack: state.ack, body: frame.body };
+            return Poll::Ready(Some(Ok((outgoing, frame.relayed_at))));
+        }
+        match &state.ending {
+            Some(Ending { status: Some(status), .. }) => Poll::Ready(Some(Err(status.clone()))),
+            Some(Ending { status: None, .. }) => Poll::Ready(None),
+            None => {
+                state.waker = Some(context.waker().clone());
+                Poll::Pending
+            }
+        }
+    }
+
+    /// The response stream is gone: nothing can be told any more.
+    pub fn close(&self) {
+        let mut state = self.state.lock();
+        state.reader_gone = true;
+        state.clear();
+        self.changed.notify_one();
+    }
+
+    fn mark_full(&self, state: &mut State) {
+        if state.full_since.is_none() {
+            state.full_since = Some(Instant::now());
+            self.changed.notify_one();
+        }
+    }
+
+    fn end_locked(&self, state: &mut State, ending: Ending, last: Option<Frame>) {
+        if state.has_ended() {
+            return;
+        }
+        if ending.reason == LeaveReason::TooSlow {
+            state.clear();
+        }
+        state.queue.extend(last);
+        state.ending = Some(ending);
+        state.wake();
+        self.changed.notify_one();
+    }
+}
+
+impl State {
+    fn has_ended(&self) -> bool {
+        self.ending.is_some() || self.reader_gone
+    }
+
+    fn fits(&self, frame: &Frame, messages_max: usize, bytes_max: usize) -> bool {
+        self.messages < messages_max && self.bytes + frame.cost_bytes() <= bytes_max
+    }
+
+    fn put(&mut self, frame: Frame) {
+        self.messages += 1;
+        self.bytes += frame.cost_bytes();
+        match &mut self.held {
+            Some(held) => held.push(frame),
+            None => self.queue.push_back(frame),
+        }
+    }
+
+    fn take(&mut self) -> Option<Frame> {
+        let frame = self.queue.pop_front()?;
+        // The last frame of an ended stream is not counted.
+        self.messages = self.messages.saturating_sub(1);
+        self.bytes = self.bytes.saturating_sub(frame.cost_bytes());
+        if self.queue.is_empty() && self.queue.capacity() > QUEUE_CAPACITY_KEPT {
+            self.queue = VecDeque::new();
+        }
+        Some(frame)
+    }
+
+    fn clear(&mut self) {
+        self.queue = VecDeque::new();
+        self.held = None;
+        (self.messages, self.bytes) = (0, 0);
+    }
+
+    fn wake(&mut self) {
+        if let Some(waker) = self.waker.take() {
+            waker.wake();
+        }
+    }
+}
+
+fn too_slow() -> Ending {
+    let status = Status::resource_exhausted("the peer did not read what it was sent");
+    Ending { reason: LeaveReason::TooSlow, status: Some(status) }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,177 @@
+//! SignalingService. The service is written out here rather than generated, because responses leave as
+//! the bytes that wait in an outbox, and because it must be known how a request stream ended.
+
+mod body;
+mod codec;
+
+use std::{
+    convert::Infallible,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll},
+};
+
+use patchcord_proto::{
+    limits::{SIGNAL_REQUEST_BYTES_MAX, SIGNAL_RESPONSE_BYTES_MAX},
+    v1::{Limits, SignalRequest, signaling_service_server::SERVICE_NAME},
+};
+use tokio_stream::Stream;
+use tokio_util::task::TaskTracker;
+use tonic::{
+    Request, Response, Status, Streaming,
+    body::Body,
+    codegen::{BoxFuture, Service, http},
+    server::{Grpc, NamedService, StreamingService},
+};
+
+use crate::{
+    frame::Outgoing,
+    ice_servers::IceServers,
+    listener::{ConnectionInfo, StreamPermit},
+    metrics::{Counted, Metrics},
+    outbox::Outbox,
+    session::{self, Caller},
+    store::Store,
+    switchboard::{Line, Switchboard},
+};
+
+pub use body::BodyEnd;
+use body::EndingBody;
+use codec::FrameCodec;
+
+const SIGNAL_PATH: &str = "/patchcord.v1.SignalingService/Signal";
+
+/// What all sessions share.
+pub struct Exchange {
+    /// Rooms.
+    pub store: Arc<dyn Store>,
+    /// Streams.
+    pub switchboard: Arc<Switchboard>,
+    /// What peers gather candidates with.
+    pub ice_servers: IceServers,
+    /// What is counted.
+    pub metrics: Arc<Metrics>,
+    /// As peers are told them.
+    pub limits: Limits,
+    /// Rooms at one time.
+    pub rooms_max: usize,
+    /// Peers of a room at one time.
+    pub peers_per_room_max: usize,
+    /// The tasks of all sessions, so that none outlives the server.
+    pub tasks: TaskTracker,
+}
+
+/// The service on the public door.
+#[derive(Clone)]
+pub struct Signaling {
+    exchange: Arc<Exchange>,
+}
+
+/// What a peer is told, as gRPC wants it. Dropped by the transport when nobody reads any more.
+pub struct Responses {
+    outbox: Arc<Outbox>,
+    metrics: Arc<Metrics>,
+    _line: Line,
+    _permit: StreamPermit,
+    _counted: Counted,
+}
+
+impl Signaling {
+    /// The service over what its sessions share.
+    pub fn new(exchange: Arc<Exchange>) -> Self {
+        Self { exchange }
+    }
+
+    fn open(&self, request: Request<Streaming<SignalRequest>>) -> Result<Response<Responses>, Status> {
+        let connection = request.extensions().get::<ConnectionInfo>().ok_or_else(|| missing("connection"))?;
+        let body_end = request.extensions().get::<BodyEnd>().ok_or_else(|| missing("request body"))?.clone();
+        let address = connection.peer_address;
+        let permit = connection.stream_permit().ok_or_else(|| {
+            Status::resource_exhausted(
+                "this connection has as many sessions as it may; open another connection",
+            )
+        })?;
+        let exchange = Arc::clone(&self.exchange);
+        let outbox = Outbox::new();
+        let (peer_id, line) = exchange
+            .switchboard
+            .connect(Arc::clone(&outbox))
+            .map_err(|_| Status::unavailable("the server is shutting down"))?;
+        let metrics = Arc::clone(&exchange.metrics);
+        let counted = Counted::new(&metrics.streams);
+        let responses = Responses {
+            outbox: Arc::clone(&outbox),
+            metrics,
+            _line: line,
+            _permit: permit,
+            _counted: counted,
+        };
+        let requests = request.into_inner();
+        let caller = Caller { exchange, peer_id, address, requests, body_end, outbox };
+        self.exchange.tasks.spawn(session::run(caller));
+        Ok(Response::new(responses))
+    }
+}
+
+fn missing(what: &str) -> Status {
+    Status::internal(format!("the transport tells nothing of the {what}"))
+}
+
+impl NamedService for Signaling {
+    const NAME: &'static str = SERVICE_NAME;
+}
+
+impl Service<http::Request<Body>> for Signaling {
+    type Response = http::Response<Body>;
+    type Error = Infallible;
+    type Future = BoxFuture<Self::Response, Infallible>;
+
+    fn poll_ready(&mut self, _context: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: http::Request<Body>) -> Self::Future {
+        if request.uri().path() != SIGNAL_PATH {
+            return Box::pin(async { Ok(Status::unimplemented("no such method").into_http()) });
+        }
+        let service = self.clone();
+        Box::pin(async move {
+            let mut grpc = Grpc::new(FrameCodec)
+                .max_decoding_message_size(SIGNAL_REQUEST_BYTES_MAX)
+                .max_encoding_message_size(SIGNAL_RESPONSE_BYTES_MAX);
+            Ok(grpc.streaming(service, EndingBody::wrap(request)).await)
+        })
+    }
+}
+
+impl StreamingService<SignalRequest> for Signaling {
+    type Response = Outgoing;
+    type ResponseStream = Responses;
+    type Future = std::future::Ready<Result<Response<Responses>, Status>>;
+
+    fn call(&mut self, request: Request<Streaming<SignalRequest>>) -> Self::Future {
+        std::future::ready(self.open(request))
+    }
+}
+
+impl Stream for Responses {
+    type Item = Result<Outgoing, Status>;
+
+    fn poll_next(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        self.outbox.poll_next(context).map(|next| {
+            next.map(|response| {
+                let (outgoing, relayed_at) = response?;
+                if let Some(relayed_at) = relayed_at {
+                    self.metrics.relay_seconds.observe(relayed_at.elapsed().as_secs_f64());
+                }
+                Ok(outgoing)
+            })
+        })
+    }
+}
+
+impl Drop for Responses {
+    fn drop(&mut self) {
+        self.outbox.close();
+    }
+}

@@ -1,0 +1,82 @@
+//! How a request stream ended. tonic reports a cancelled stream as one that was closed; others in the
+//! room must be told which it was.
+
+use std::{
+    pin::Pin,
+    sync::{
+        Arc,
+        atomic::{AtomicU8, Ordering},
+    },
+    task::{Context, Poll},
+};
+
+use bytes::Bytes;
+use http_body::{Frame, SizeHint};
+use tonic::{Status, body::Body, codegen::http::Request};
+
+const OPEN: u8 = 0;
+const CLEAN: u8 = 1;
+const BROKEN: u8 = 2;
+
+/// What became of a request body; an extension of its request.
+#[derive(Clone, Default)]
+pub struct BodyEnd(Arc<AtomicU8>);
+
+impl BodyEnd {
+    /// The client closed its half.
+    pub fn is_clean(&self) -> bool {
+        self.0.load(Ordering::Relaxed) == CLEAN
+    }
+
+    /// The body has not ended: an error is one of what is in it.
+    pub fn is_open(&self) -> bool {
+        self.0.load(Ordering::Relaxed) == OPEN
+    }
+
+    fn set(&self, end: u8) {
+        self.0.store(end, Ordering::Relaxed);
+    }
+}
+
+/// A request body that notes its end.
+pub struct EndingBody {
+    body: Body,
+    end: BodyEnd,
+}
+
+impl EndingBody {
+    /// Puts itself around the body and its end into the extensions.
+    pub fn wrap(request: Request<Body>) -> Request<Self> {
+        let end = BodyEnd::default();
+        let mut request = request.map(|body| Self { body, end: end.clone() });
+        request.extensions_mut().insert(end);
+        request
+    }
+}
+
+impl http_body::Body for EndingBody {
+    type Data = Bytes;
+    type Error = Status;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Status>>> {
+        let polled = Pin::new(&mut self.body).poll_frame(context);
+        match &polled {
+            Poll::Ready(None) => self.end.set(CLEAN),
+            Poll::Ready(Some(Err(_))) => self.end.set(BROKEN),
+            Poll::Ready(Some(Ok(frame))) if frame.is_trailers() => self.end.set(CLEAN),
+            Poll::Ready(Some(Ok(_))) | Poll::Pending => {}
+        }
+        polled
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}

@@ -1,0 +1,240 @@
+//! A server on free ports and peers that talk to it over real sockets. Nothing here sleeps: every wait is
+//! for an event and has a deadline.
+
+#![allow(dead_code, reason = "each test binary uses its own part")]
+
+use std::{net::SocketAddr, time::Duration};
+
+use patchcord_proto::v1::{
+    LeaveReason, SignalRequest, SignalResponse,
+    room_service_client::RoomServiceClient,
+    signal_request::{Candidate, Join, Leave, Message as Ask, Offer},
+    signal_response::{Joined, Message as Told, Rejected, rejected::Code},
+    signaling_service_client::SignalingServiceClient,
+};
+use patchcord_server::{Config, Listeners, ServeError, serve};
+use tokio::{
+    net::TcpListener,
+    sync::{mpsc, oneshot},
+    task::JoinHandle,
+    time::timeout,
+};
+use tokio_stream::wrappers::ReceiverStream;
+use tonic::{
+    Status, Streaming,
+    transport::{Channel, Endpoint},
+};
+
+/// Longer than anything that works takes, on a busy machine too.
+pub const DEADLINE: Duration = Duration::from_secs(30);
+
+pub struct Server {
+    pub public: SocketAddr,
+    pub admin: SocketAddr,
+    stop: Option<oneshot::Sender<()>>,
+    task: Option<JoinHandle<Result<(), ServeError>>>,
+}
+
+impl Server {
+    pub async fn start() -> Self {
+        Self::start_with(Config::default()).await
+    }
+
+    pub async fn start_with(config: Config) -> Self {
+        let public = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let admin = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let (public_address, admin_address) = (public.local_addr().unwrap(), admin.local_addr().unwrap());
+        let (stop, stopped) = oneshot::channel();
+        let shutdown = async move {
+            let _ = stopped.await;
+        };
+        let listeners = Listeners { public, admin: Some(admin) };
+        let task = tokio::spawn(serve(config, listeners, shutdown));
+        Self { public: public_address, admin: admin_address, stop: Some(stop), task: Some(task) }
+    }
+
+    pub fn begin_stop(&mut self) {
+        self.stop.take().unwrap().send(()).unwrap();
+    }
+
+    pub async fn stopped(&mut self) {
+        timeout(DEADLINE, self.task.take().unwrap()).await.unwrap().unwrap().unwrap();
+    }
+
+    pub async fn channel(&self) -> Channel {
+        connect(self.public).await
+    }
+
+    pub async fn rooms(&self) -> RoomServiceClient<Channel> {
+        RoomServiceClient::new(connect(self.admin).await)
+    }
+
+    pub async fn stream(&self) -> Peer {
+        Peer::open(self.channel().await).await.unwrap()
+    }
+
+    pub async fn join(&self, room: &str, name: &str) -> (Peer, Joined) {
+        let mut peer = self.stream().await;
+        let joined = peer.join(room, name).await;
+        (peer, joined)
+    }
+
+    pub async fn get(&self, path: &str) -> (u16, String) {
+        http_get(self.admin, path).await
+    }
+}
+
+pub async fn connect(address: SocketAddr) -> Channel {
+    Endpoint::from_shared(format!("http://{address}")).unwrap().tcp_nodelay(true).connect().await.unwrap()
+}
+
+/// The plainest HTTP/1.1 client there is.
+pub async fn http_get(address: SocketAddr, path: &str) -> (u16, String) {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    let mut socket = tokio::net::TcpStream::connect(address).await.unwrap();
+    let request = format!("GET {path} HTTP/1.1\r\nhost: {address}\r\nconnection: close\r\n\r\n");
+    socket.write_all(request.as_bytes()).await.unwrap();
+    let mut response = String::new();
+    timeout(DEADLINE, socket.read_to_string(&mut response)).await.unwrap().unwrap();
+    let status = response.split(' ').nth(1).unwrap().parse().unwrap();
+    let body = response.split_once("\r\n\r\n").unwrap().1.to_owned();
+    (status, body)
+}
+
+pub struct Peer {
+    pub id: String,
+    pub requests: Option<mpsc::Sender<SignalRequest>>,
+    pub responses: Streaming<SignalResponse>,
+    pub seq: u64,
+    pub last_seq: u64,
+    pub last_ack: u64,
+}
+
+impl Peer {
+    pub async fn open(channel: Channel) -> Result<Self, Status> {
+        let (requests, stream) = mpsc::channel(4);
+        let mut client = SignalingServiceClient::new(channel);
+        let responses =
+            timeout(DEADLINE, client.signal(ReceiverStream::new(stream))).await.unwrap()?.into_inner();
+        Ok(Self { id: String::new(), requests: Some(requests), responses, seq: 0, last_seq: 0, last_ack: 0 })
+    }
+
+    pub async fn send_request(&mut self, request: SignalRequest) {
+        timeout(DEADLINE, self.requests.as_ref().unwrap().send(request)).await.unwrap().unwrap();
+    }
+
+    /// Sends with the next number.
+    pub async fn ask(&mut self, message: Ask) {
+        self.seq += 1;
+        let request = SignalRequest { seq: self.seq, ack: self.last_seq, message: Some(message) };
+        self.send_request(request).await;
+    }
+
+    pub async fn ask_join(&mut self, room: &str, name: &str) {
+        let (room, display_name) = (room.to_owned(), name.to_owned());
+        self.ask(Ask::Join(Join {
+            room,
+            display_name,
+            user_agent: "test/1".to_owned(),
+            access_token: String::new(),
+        }))
+        .await;
+    }
+
+    pub async fn join(&mut self, room: &str, name: &str) -> Joined {
+        self.ask_join(room, name).await;
+        match self.told().await {
+            Told::Joined(joined) => {
+                self.id = joined.peer_id.clone();
+                joined
+            }
+            other => panic!("not Joined but {other:?}"),
+        }
+    }
+
+    pub async fn offer(&mut self, to: &str, sdp: &str) {
+        self.ask(Ask::Offer(Offer { to_peer_id: to.to_owned(), sdp: sdp.to_owned() })).await;
+    }
+
+    pub async fn candidate(&mut self, to: &str, candidate: &str) {
+        let (to_peer_id, candidate) = (to.to_owned(), candidate.to_owned());
+        self.ask(Ask::Candidate(Candidate { to_peer_id, candidate, ..Candidate::default() })).await;
+    }
+
+    pub async fn leave(&mut self) {
+        self.ask(Ask::Leave(Leave {})).await;
+    }
+
+    pub fn half_close(&mut self) {
+        self.requests = None;
+    }
+
+    /// The next response, a bare acknowledgement too; checks that numbers have no gap.
+    pub async fn response(&mut self) -> Result<Option<SignalResponse>, Status> {
+        let response = timeout(DEADLINE, self.responses.message()).await.expect("no response in time")?;
+        if let Some(response) = &response {
+            assert!(response.ack >= self.last_ack, "ack went back");
+            self.last_ack = response.ack;
+            if response.seq != 0 {
+                assert_eq!(response.seq, self.last_seq + 1, "a response is missing");
+                self.last_seq = response.seq;
+            }
+        }
+        Ok(response)
+    }
+
+    /// The next thing that is said.
+    pub async fn told(&mut self) -> Told {
+        loop {
+            if let Some(told) = self.response().await.unwrap().expect("the stream has ended").message {
+                return told;
+            }
+        }
+    }
+
+    pub async fn rejected(&mut self) -> Rejected {
+        match self.told().await {
+            Told::Rejected(rejected) => rejected,
+            other => panic!("not Rejected but {other:?}"),
+        }
+    }
+
+    pub async fn rejected_code(&mut self) -> Code {
+        self.rejected().await.code()
+    }
+
+    pub async fn peer_joined(&mut self) -> String {
+        match self.told().await {
+            Told::PeerJoined(joined) => joined.peer.unwrap().peer_id,
+            other => panic!("not PeerJoined but {other:?}"),
+        }
+    }
+
+    pub async fn peer_left(&mut self) -> (String, LeaveReason) {
+        match self.told().await {
+            Told::PeerLeft(left) => (left.peer_id.clone(), left.reason()),
+            other => panic!("not PeerLeft but {other:?}"),
+        }
+    }
+
+    /// Everything up to the end of the stream, and how it ended.
+    pub async fn rest(&mut self) -> (Vec<Told>, Result<(), Status>) {
+        let mut told = Vec::new();
+        loop {
+            match self.response().await {
+                Ok(Some(response)) => told.extend(response.message),
+                Ok(None) => return (told, Ok(())),
+                Err(status) => return (told, Err(status)),
+            }
+        }
+    }
+}
+
+/// Two peers in a room who know of each other.
+pub async fn pair(server: &Server, room: &str) -> (Peer, Peer) {
+    let (mut one, _) = server.join(room, "one").await;
+    let (other, joined) = server.join(room, "other").await;
+    assert_eq!(joined.peers.len(), 1);
+    assert_eq!(one.peer_joined().await, other.id);
+    (one, other)
+}
