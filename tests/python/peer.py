@@ -1,16 +1,12 @@
-"""A Patchcord peer that shares no code with the others: grpcio signals, aiortc connects, and the contract
-is all it knows. It offers to whoever is in the room and answers whoever comes later.
-
-Each line of stdin is a text for everybody; at its end the peer says bye and leaves. stdout has one JSON
-object per event.
+"""A Patchcord peer that shares no code with the others: grpcio signals, aiortc connects, and the contract is
+all it knows. It offers to whoever is in the room and answers whoever comes later. Each line of stdin is a text
+for everybody; at its end the peer says bye and leaves. stdout has one JSON object per event.
 """
 
 import argparse, asyncio, importlib, json, os, sys, tempfile
 from pathlib import Path
 
-import aioice.ice
-import grpc
-import grpc_tools.protoc
+import aioice.ice, grpc, grpc_tools.protoc
 from aiortc import RTCConfiguration, RTCIceServer, RTCPeerConnection, RTCSessionDescription
 from aiortc.sdp import candidate_from_sdp
 
@@ -18,8 +14,8 @@ from aiortc.sdp import candidate_from_sdp
 def contract(proto, into):
     """Generates the modules of patchcord.v1 and imports them."""
     wellknown = Path(grpc_tools.protoc.__file__).parent / "_proto"
-    files = [str(file) for file in sorted(Path(proto).glob("patchcord/v1/*.proto"))]
-    if grpc_tools.protoc.main(["", f"-I{proto}", f"-I{wellknown}", f"--python_out={into}", f"--grpc_python_out={into}", *files]):
+    options = [f"-I{proto}", f"-I{wellknown}", f"--python_out={into}", f"--grpc_python_out={into}"]
+    if grpc_tools.protoc.main(["", *options, *map(str, Path(proto).glob("patchcord/v1/*.proto"))]):
         sys.exit("the contract does not compile")
     sys.path.insert(0, into)
     return [importlib.import_module(f"patchcord.v1.{name}") for name in ("signaling_pb2", "signaling_pb2_grpc", "chat_pb2")]
@@ -43,8 +39,7 @@ class Link:
         self.channel.send(chat.ChatFrame(**frame).SerializeToString())
 
     def opened(self):
-        hello = chat.ChatHello(session_id=self.me.session_id, display_name=self.me.name, user_agent="peer.py")
-        self.send(hello=hello)
+        self.send(hello=chat.ChatHello(session_id=self.me.session_id, display_name=self.me.name, user_agent="peer.py"))
         tell("channel_open", peer_id=self.peer_id)
 
     def received(self, data):
@@ -77,7 +72,7 @@ class Link:
             self.early.append(candidate)
         elif candidate.candidate:
             parsed = candidate_from_sdp(candidate.candidate.removeprefix("candidate:"))
-            parsed.sdpMid, parsed.sdpMLineIndex = candidate.sdp_mid or "0", 0
+            parsed.sdpMid = candidate.sdp_mid or "0"
             await self.connection.addIceCandidate(parsed)
 
     async def close(self):
@@ -102,35 +97,35 @@ class Me:
         link = self.links[peer_id] = Link(self, peer_id)
         # aiortc does not trickle: the description has every candidate in it.
         await link.connection.setLocalDescription(await link.connection.createOffer())
-        offer = signaling.SignalRequest.Offer(to_peer_id=peer_id, sdp=link.connection.localDescription.sdp)
-        await self.request(offer=offer)
+        sdp = link.connection.localDescription.sdp
+        await self.request(offer=signaling.SignalRequest.Offer(to_peer_id=peer_id, sdp=sdp))
 
-    async def answer(self, offer):
-        link = self.links.setdefault(offer.from_peer_id, None) or Link(self, offer.from_peer_id)
-        self.links[offer.from_peer_id] = link
-        await link.describe("offer", offer.sdp)
+    async def answer(self, peer_id, offer):
+        link = self.links[peer_id] = self.links.get(peer_id) or Link(self, peer_id)
+        await link.describe("offer", offer)
         await link.connection.setLocalDescription(await link.connection.createAnswer())
-        answer = signaling.SignalRequest.Answer(to_peer_id=link.peer_id, sdp=link.connection.localDescription.sdp)
-        await self.request(answer=answer)
+        sdp = link.connection.localDescription.sdp
+        await self.request(answer=signaling.SignalRequest.Answer(to_peer_id=peer_id, sdp=sdp))
 
     async def listen(self):
         async for response in self.stream:
             self.ack = response.seq or self.ack
             kind = response.WhichOneof("message")
             message = kind and getattr(response, kind)
+            link = self.links.get(getattr(message, "from_peer_id", None))
             if kind == "joined":
                 self.ice_servers = [RTCIceServer(list(s.urls), s.username, s.credential) for s in message.ice_servers]
                 tell("joined", peer_id=message.peer_id, peers=[peer.peer_id for peer in message.peers])
                 for peer in message.peers:
                     await self.offer(peer.peer_id)
             elif kind == "offer":
-                await self.answer(message)
-            elif kind == "answer" and message.from_peer_id in self.links:
-                await self.links[message.from_peer_id].describe("answer", message.sdp)
-            elif kind == "candidate" and message.from_peer_id in self.links:
-                await self.links[message.from_peer_id].add(message)
-            elif kind == "peer_left" and (link := self.links.pop(message.peer_id, None)):
-                await link.connection.close()
+                await self.answer(message.from_peer_id, message.sdp)
+            elif kind == "answer" and link:
+                await link.describe("answer", message.sdp)
+            elif kind == "candidate" and link:
+                await link.add(message)
+            elif kind == "peer_left" and (gone := self.links.pop(message.peer_id, None)):
+                await gone.connection.close()
                 tell("peer_left", peer_id=message.peer_id)
             elif kind in ("rejected", "go_away"):
                 tell(kind, message=message.message)
@@ -139,8 +134,9 @@ class Me:
         stdin = asyncio.StreamReader()
         await asyncio.get_running_loop().connect_read_pipe(lambda: asyncio.StreamReaderProtocol(stdin), sys.stdin)
         async for line in stdin:
-            for link in self.links.values():
-                link.say(line.decode().rstrip("\n"))
+            if text := line.decode().strip():
+                for link in self.links.values():
+                    link.say(text)
         await asyncio.gather(*(link.close() for link in self.links.values()))
         await self.request(leave=signaling.SignalRequest.Leave())
 
@@ -159,8 +155,7 @@ parser.add_argument("room")
 parser.add_argument("--server", default="127.0.0.1:50051", help="HOST:PORT of the public door")
 parser.add_argument("--name", default="peer.py", help="what others are shown")
 parser.add_argument("--address", help="the only local address to offer")
-parser.add_argument("--proto", default=Path(__file__).parents[2] / "proto", help="where the contract is")
+arguments = parser.parse_args()
 with tempfile.TemporaryDirectory() as generated:
-    arguments = parser.parse_args()
-    signaling, signaling_grpc, chat = contract(arguments.proto, generated)
+    signaling, signaling_grpc, chat = contract(Path(__file__).parents[2] / "proto", generated)
     asyncio.run(run(arguments))
