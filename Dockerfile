@@ -33,7 +33,7 @@ COPY --from=server-build /build/target/release/patchcord-server /usr/local/bin/
 ENV PATCHCORD_ADMIN_LISTEN=0.0.0.0:50052
 USER 10001:10001
 EXPOSE 50051 50052
-HEALTHCHECK --interval=5s --timeout=3s --start-period=10s --retries=3 CMD ["bash", "/usr/local/bin/healthcheck"]
+HEALTHCHECK --interval=3s --timeout=3s --start-period=10s --retries=3 CMD ["bash", "/usr/local/bin/healthcheck"]
 ENTRYPOINT ["patchcord-server"]
 
 FROM server-dependencies AS tui-client-dependencies

@@ -1,3 +1,4 @@
+#!/bin/sh
 # Starts coturn in its container: adds to turnserver.conf what is known only here. The secret goes into a
 # file that nobody else reads, not on the command line, which everybody can.
 set -eu

@@ -1,3 +1,4 @@
+#!/usr/bin/env bash
 # Makes the secret that the server and coturn share, once; what .env sets goes before. It is read by two
 # users in two containers, and the volume it lies on is mounted in no other.
 set -eu

@@ -94,13 +94,14 @@ look_in() {
 
 # client NAME ARGUMENT…: a container of the terminal client, its input held open by NAME's descriptor.
 client() {
-    local name=$1
+    local name=$1 descriptor
     shift
     mkfifo "$scratch/$name"
     compose run --rm -T tui-client join "$@" --json --name "$name" \
         <"$scratch/$name" >"$scratch/$name.out" 2>"$scratch/$name.log" &
     pids[$name]=$!
-    exec {inputs[$name]}>"$scratch/$name"
+    exec {descriptor}>"$scratch/$name"
+    inputs[$name]=$descriptor
 }
 
 heard() {
@@ -113,7 +114,7 @@ say() {
 
 # chat ROOM PATH ARGUMENT…: two containers talk both ways, over a direct or a relayed connection.
 chat() {
-    local room=$1 path=$2 name
+    local room=$1 path=$2 name descriptor
     shift 2
     declare -A pids=() inputs=()
     client "Alice-$path" "$room" "$@"
@@ -132,7 +133,8 @@ chat() {
     wait_for 30 "receipt" heard "Alice-$path" receipt delivered
     for name in Alice Bob; do
         wait_for 30 "$path path" heard "$name-$path" connection "\"path\":\"$path\""
-        exec {inputs[$name-$path]}>&-
+        descriptor=${inputs[$name-$path]}
+        exec {descriptor}>&-
         wait "${pids[$name-$path]}" || fail "$name ended with status $?"
     done
     ok "two containers chat, $path"
@@ -140,10 +142,11 @@ chat() {
 
 # The command of the README as a person runs it: on a terminal, with a screen.
 screen() {
-    local command="stty cols 80 rows 24; $(declare -f compose); compose run --rm tui-client join lobby --name Eve"
+    local command pid keys
+    command="stty cols 80 rows 24; $(declare -f compose); compose run --rm tui-client join lobby --name Eve"
     mkfifo "$scratch/keys"
     SHELL=/bin/bash script -qfec "$command" "$scratch/screen.out" <"$scratch/keys" >/dev/null 2>&1 &
-    local pid=$! keys
+    pid=$!
     exec {keys}>"$scratch/keys"
     # The first key waits for the first picture, which names who we are.
     wait_for 60 "screen" grep -q Eve "$scratch/screen.out"
