@@ -16,6 +16,7 @@ mod help;
 mod keys;
 pub mod layout;
 mod outbox;
+mod overlay;
 mod report;
 mod requests;
 mod room;
@@ -26,6 +27,7 @@ pub mod viewport;
 
 pub use event::{AppEvent, Effect, RequestError};
 pub use help::help_lines;
+pub use overlay::OverlayRow;
 pub use report::{connection_word, path_words};
 pub use roster::Roster;
 pub use transcript::{Body, Delivery, Entry, EntryId, Level, Said, Transcript};
@@ -175,6 +177,10 @@ impl App {
             AppEvent::Panicked(text) => {
                 let text = format!("a part of the program failed: {text}");
                 self.notice(Level::Problem, &text, now);
+                Vec::new()
+            }
+            AppEvent::SuspendRefused => {
+                self.hint_at("there is no shell to go back to", now);
                 Vec::new()
             }
             AppEvent::Timer => Vec::new(),

@@ -1,7 +1,7 @@
 //! The one gate from anybody's text to anything that is shown: a [`SafeText`] holds printable characters
 //! and line feeds only, and no invisible character that could make two texts look alike.
 
-use std::fmt;
+use std::{fmt, ops::Range};
 
 use patchcord_peer::Untrusted;
 use unicode_properties::{GeneralCategory, UnicodeEmoji, UnicodeGeneralCategory};
@@ -56,6 +56,34 @@ impl SafeText {
     /// The text; its only control character is `\n`.
     pub fn as_str(&self) -> &str {
         &self.0
+    }
+
+    /// A part of the text; empty where `bytes` cuts a character or is outside.
+    pub fn part(&self, bytes: Range<usize>) -> SafeStr<'_> {
+        SafeStr(self.0.get(bytes).unwrap_or_default())
+    }
+}
+
+/// A borrowed [`SafeText`] or a part of one, or a text of the program itself: what can be drawn.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SafeStr<'a>(&'a str);
+
+impl<'a> SafeStr<'a> {
+    /// The text.
+    pub fn as_str(self) -> &'a str {
+        self.0
+    }
+}
+
+impl<'a> From<&'a SafeText> for SafeStr<'a> {
+    fn from(text: &'a SafeText) -> Self {
+        Self(&text.0)
+    }
+}
+
+impl From<&'static str> for SafeStr<'static> {
+    fn from(own: &'static str) -> Self {
+        Self(own)
     }
 }
 
@@ -152,7 +180,7 @@ impl Gate {
 
     fn base(&mut self, c: char, passed: &mut Passed) {
         let code = u32::from(c);
-        passed.base = Some(c);
+        passed.base = Some(c).filter(|c| is_seen(*c));
         passed.emoji = is_emoji(c);
         match c {
             '\0'..='\u{1f}' => self.out.extend(char::from_u32(0x2400 + code)),

@@ -5,6 +5,8 @@ use std::ops::Range;
 use ratatui::buffer::CellWidth;
 use unicode_segmentation::UnicodeSegmentation;
 
+use crate::safe_text::SafeText;
+
 /// Columns that `text` (without control characters) takes.
 pub fn width(text: &str) -> usize {
     text.graphemes(true).map(grapheme_width).sum()
@@ -18,24 +20,23 @@ fn grapheme_width(grapheme: &str) -> usize {
     usize::from(grapheme.cell_width())
 }
 
-/// Cuts `text` into rows of at most `first` columns for the first and `rest` for the others: at line feeds,
-/// then after spaces, then between graphemes. Spaces at the end of a row are not part of it. There is
-/// always at least one row, and every row but an empty line has at least one grapheme.
-pub fn wrap(text: &str, first: usize, rest: usize) -> Vec<Range<usize>> {
+/// Cuts `text` into rows of at most `columns`: at line feeds, then after spaces, then between graphemes.
+/// Spaces at the end of a row are not part of it. There is always at least one row, and every row but an
+/// empty line has at least one grapheme.
+pub fn wrap(text: &str, columns: usize) -> Vec<Range<usize>> {
     let mut rows = Vec::new();
     let mut start = 0;
     for line in text.split('\n') {
-        wrap_line(line, start, first, rest, &mut rows);
+        wrap_line(line, start, columns, &mut rows);
         start += line.len() + 1;
     }
     rows
 }
 
-fn wrap_line(line: &str, offset: usize, first: usize, rest: usize, rows: &mut Vec<Range<usize>>) {
+fn wrap_line(line: &str, offset: usize, limit: usize, rows: &mut Vec<Range<usize>>) {
     let mut row = Row { start: 0, columns: 0, break_at: None };
     for (at, grapheme) in line.grapheme_indices(true) {
         let columns = grapheme_width(grapheme);
-        let limit = if rows.is_empty() { first } else { rest };
         let is_space = grapheme == " ";
         if row.columns + columns > limit && at > row.start && !is_space {
             let end = row.break_at.map_or(at, |(end, _)| end);
@@ -64,20 +65,19 @@ struct Row {
 }
 
 /// The longest beginning of `text` that fits into `columns`; when it is not all of it, it ends in `…`.
-pub fn truncate(text: &str, columns: usize) -> std::borrow::Cow<'_, str> {
-    if width(text) <= columns {
-        return text.into();
+pub fn truncate(text: &SafeText, columns: usize) -> SafeText {
+    if width(text.as_str()) <= columns {
+        return text.clone();
     }
-    let mut taken = 0;
-    let mut end = 0;
-    for (at, grapheme) in text.grapheme_indices(true) {
+    let (mut taken, mut end) = (0, 0);
+    for (at, grapheme) in text.as_str().grapheme_indices(true) {
         taken += grapheme_width(grapheme);
         if taken + 1 > columns {
             break;
         }
         end = at + grapheme.len();
     }
-    if columns == 0 { "".into() } else { format!("{}…", &text[..end]).into() }
+    if columns == 0 { SafeText::default() } else { SafeText::line(&format!("{}…", &text.as_str()[..end])) }
 }
 
 #[cfg(test)]
@@ -86,20 +86,19 @@ mod tests {
 
     use super::*;
 
-    fn rows(text: &str, first: usize, rest: usize) -> Vec<&str> {
-        wrap(text, first, rest).into_iter().map(|row| &text[row]).collect()
+    fn rows(text: &str, columns: usize) -> Vec<&str> {
+        wrap(text, columns).into_iter().map(|row| &text[row]).collect()
     }
 
     #[test]
     fn rows_break_at_line_feeds_then_spaces_then_graphemes() {
-        assert_eq!(rows("", 5, 5), [""]);
-        assert_eq!(rows("one two three", 7, 7), ["one two", "three"]);
-        assert_eq!(rows("one  two", 4, 4), ["one", "two"]);
-        assert_eq!(rows("abcdefgh", 3, 3), ["abc", "def", "gh"]);
-        assert_eq!(rows("a\n\nb\n", 3, 3), ["a", "", "b", ""]);
-        assert_eq!(rows("  indented text", 10, 10), ["  indented", "text"]);
-        assert_eq!(rows("ab cd", 2, 5), ["ab", "cd"]);
-        assert_eq!(rows("ab cd ef", 2, 5), ["ab", "cd ef"]);
+        assert_eq!(rows("", 5), [""]);
+        assert_eq!(rows("one two three", 7), ["one two", "three"]);
+        assert_eq!(rows("one  two", 4), ["one", "two"]);
+        assert_eq!(rows("abcdefgh", 3), ["abc", "def", "gh"]);
+        assert_eq!(rows("a\n\nb\n", 3), ["a", "", "b", ""]);
+        assert_eq!(rows("  indented text", 10), ["  indented", "text"]);
+        assert_eq!(rows("ab cd", 2), ["ab", "cd"]);
     }
 
     #[test]
@@ -107,26 +106,27 @@ mod tests {
         let family = "👩\u{200d}👩\u{200d}👧\u{200d}👦";
         assert_eq!(width(family), 2);
         assert_eq!(width("❤\u{fe0f}"), 2);
-        assert_eq!(rows(&family.repeat(3), 5, 5), [family.repeat(2), family.into()]);
-        assert_eq!(rows("漢字", 3, 3), ["漢", "字"]);
-        assert_eq!(rows("漢字", 1, 1), ["漢", "字"], "a pane narrower than a character still shows it");
+        assert_eq!(rows(&family.repeat(3), 5), [family.repeat(2), family.into()]);
+        assert_eq!(rows("漢字", 3), ["漢", "字"]);
+        assert_eq!(rows("漢字", 1), ["漢", "字"], "a pane narrower than a character still shows it");
     }
 
     #[test]
     fn truncated_text_ends_in_an_ellipsis() {
-        assert_eq!(truncate("ana", 3), "ana");
-        assert_eq!(truncate("anabel", 3), "an…");
-        assert_eq!(truncate("漢字漢", 4), "漢…");
-        assert_eq!(truncate("ana", 0), "");
+        let truncated = |text, columns| truncate(&SafeText::line(text), columns).to_string();
+        assert_eq!(truncated("ana", 3), "ana");
+        assert_eq!(truncated("anabel", 3), "an…");
+        assert_eq!(truncated("漢字漢", 4), "漢…");
+        assert_eq!(truncated("ana", 0), "");
     }
 
     proptest! {
         #[test]
-        fn every_word_is_on_some_row_and_every_row_fits(text in "[a-c漢é \n]{0,60}", first in 2usize..12, rest in 2usize..12) {
-            let rows = rows(&text, first, rest);
+        fn every_word_is_on_some_row_and_every_row_fits(text in "[a-c漢é \n]{0,60}", columns in 2usize..12) {
+            let rows = rows(&text, columns);
             prop_assert_eq!(rows.concat().replace(' ', ""), text.replace([' ', '\n'], ""));
-            for (index, row) in rows.iter().enumerate() {
-                prop_assert!(width(row.trim_start_matches(' ')) <= if index == 0 { first } else { rest });
+            for row in rows {
+                prop_assert!(width(row.trim_start_matches(' ')) <= columns);
             }
         }
     }

@@ -5,8 +5,8 @@ use std::{borrow::Cow, ops::Range};
 use jiff::{civil::Date, tz::TimeZone};
 use patchcord_peer::TextKind;
 
-use super::{Body, Entry, EntryId, Said, Transcript};
-use crate::wrap;
+use super::{Body, Entry, EntryId, Transcript};
+use crate::{safe_text::SafeText, wrap};
 
 /// Columns of the time and the space after it.
 pub const TIME_COLUMNS: usize = 6;
@@ -65,21 +65,20 @@ impl Columns {
 }
 
 /// The text of an entry as it is shown beside the name.
-pub fn shown_text(body: &Body) -> Cow<'_, str> {
-    match body {
-        Body::Notice { text, .. } => text.as_str().into(),
-        Body::Said(Said { kind: TextKind::Plain, direct: None, text, .. }) => text.as_str().into(),
-        Body::Said(Said { kind, direct, text, name, peer_id, .. }) => {
-            let direct = match (direct, peer_id) {
-                (Some(to), None) => format!("(to {to} alone) "),
-                (Some(_), Some(_)) => "(to you alone) ".into(),
-                (None, _) => String::new(),
-            };
-            match kind {
-                TextKind::Plain => format!("{direct}{text}").into(),
-                TextKind::Action => format!("{direct}{name} {text}").into(),
-            }
-        }
+pub fn shown_text(body: &Body) -> Cow<'_, SafeText> {
+    let said = match body {
+        Body::Notice { text, .. } => return Cow::Borrowed(text),
+        Body::Said(said) => said,
+    };
+    let direct = match (&said.direct, &said.peer_id) {
+        (Some(to), None) => format!("(to {to} alone) "),
+        (Some(_), Some(_)) => "(to you alone) ".into(),
+        (None, _) => String::new(),
+    };
+    match said.kind {
+        TextKind::Plain if direct.is_empty() => Cow::Borrowed(&said.text),
+        TextKind::Plain => Cow::Owned(SafeText::message(&format!("{direct}{}", said.text))),
+        TextKind::Action => Cow::Owned(SafeText::message(&format!("{direct}{} {}", said.name, said.text))),
     }
 }
 
@@ -110,7 +109,7 @@ impl Blocks<'_> {
             rows.push(Row::Unread);
         }
         let (_, width) = self.columns.text(&entry.body);
-        let texts = wrap::wrap(&shown_text(&entry.body), width, width);
+        let texts = wrap::wrap(shown_text(&entry.body).as_str(), width);
         let last = texts.len() - 1;
         let text = |(at, bytes)| Row::Text { bytes, first: at == 0, last: at == last };
         rows.extend(texts.into_iter().enumerate().map(text));

@@ -101,7 +101,8 @@ impl Composer {
             return false;
         }
         self.recalled = None;
-        self.area.insert_str(text)
+        self.area.insert_str(text);
+        true
     }
 
     /// Replaces the `bytes` before the cursor by `text`.
@@ -280,7 +281,7 @@ impl Line {
             chars += grapheme.chars().count();
             stops.push((chars, shown.len()));
         }
-        let starts = wrap::wrap(&shown, columns, columns).into_iter().map(|row| row.start).collect();
+        let starts = wrap::wrap(&shown, columns).into_iter().map(|row| row.start).collect();
         Self { shown, stops, starts, columns }
     }
 

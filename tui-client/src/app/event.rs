@@ -56,6 +56,8 @@ pub enum AppEvent {
     Stop,
     /// A background task panicked; the text is what it said.
     Panicked(String),
+    /// The answer to [`Effect::Suspend`] where no shell could continue the program.
+    SuspendRefused,
     /// [`super::App::deadline`] has come.
     Timer,
 }

@@ -66,12 +66,9 @@ impl App {
 
     /// Whether the key was for what lies over the transcript.
     fn overlay_key(&mut self, mut overlay: Overlay, action: Action) -> bool {
-        let page = usize::from(self.screen.rows).saturating_sub(4).max(1);
-        let end = match overlay.kind {
-            OverlayKind::Help => super::help_lines().len(),
-            OverlayKind::Network => self.network_lines().len(),
-            OverlayKind::Roster => self.roster.members().len() + 1,
-        };
+        let area = self.areas().map(|areas| areas.overlay()).unwrap_or_default();
+        let page = usize::from(area.height).saturating_sub(2).max(1);
+        let end = self.overlay_rows(overlay.kind, layout::overlay_columns(area)).len();
         overlay.scroll = match action {
             Action::Close | Action::Interrupt | Action::Insert('q') | Action::Submit => {
                 self.screen.overlay = None;

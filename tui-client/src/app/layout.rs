@@ -32,6 +32,18 @@ pub struct Areas {
     pub keys: Rect,
 }
 
+impl Areas {
+    /// Where an overlay is drawn, with its frame: over transcript and roster.
+    pub fn overlay(&self) -> Rect {
+        self.roster.map_or(self.transcript, |roster| self.transcript.union(roster))
+    }
+}
+
+/// Columns for text in an overlay, inside its frame and one column of padding.
+pub fn overlay_columns(overlay: Rect) -> usize {
+    usize::from(overlay.width).saturating_sub(4)
+}
+
 /// Whether the roster has a pane of its own at this size.
 pub fn has_roster_pane(columns: u16, rows: u16) -> bool {
     columns >= ROSTER_COLUMNS_MIN && rows >= ROSTER_ROWS_MIN

@@ -4,9 +4,7 @@ use patchcord_peer::{EndReason, PeerId, Recipients, TextKind};
 
 use super::{
     App, AppEvent, Body, Delivery, Effect, EntryId, Level, Phase, RequestError, Said, Surface,
-    help::help_lines,
-    report::{member_line, report_lines},
-    screen::OverlayKind,
+    help::help_lines, report::member_line, screen::OverlayKind,
 };
 use crate::{
     clock::Moment,
@@ -155,12 +153,6 @@ impl App {
             }
             Surface::Lines => self.require_joined().map(|()| vec![Effect::FetchConnections]),
         }
-    }
-
-    /// The rows of the network view.
-    pub fn network_lines(&self) -> Vec<SafeText> {
-        let lines = self.reports.iter().flat_map(|report| report_lines(report, &self.roster));
-        lines.map(|line| SafeText::line(&line)).collect()
     }
 
     /// Leaves and ends the program; asked a second time, ends it at once.

@@ -166,8 +166,8 @@ impl App {
             return;
         }
         let text = match self.transcript.get(entry).map(|entry| &entry.body) {
-            Some(Body::Said(said)) => crate::wrap::truncate(said.text.as_str(), 40).into_owned(),
-            _ => String::new(),
+            Some(Body::Said(said)) => crate::wrap::truncate(&SafeText::line(said.text.as_str()), 40),
+            _ => SafeText::default(),
         };
         let handle = self.roster.handle(peer_id);
         self.notice(Level::Problem, &format!("not delivered to {handle}: {text}"), now);

@@ -118,7 +118,8 @@ mod tests {
     }
 
     fn blocks(transcript: &Transcript, columns: u16) -> Blocks<'_> {
-        Blocks { transcript, time_zone: &TimeZone::UTC, unread: None, columns: Columns::of(columns) }
+        static UTC: TimeZone = TimeZone::UTC;
+        Blocks { transcript, time_zone: &UTC, unread: None, columns: Columns::of(columns) }
     }
 
     fn visible(view: Viewport, blocks: &Blocks<'_>, rows: usize) -> Vec<(usize, Row)> {

@@ -76,7 +76,7 @@ fn what_acts_on_a_terminal_becomes_a_visible_mark() {
 
 #[test]
 fn line_breaks_and_tabs_are_kept_in_messages_and_marked_in_names() {
-    assert_eq!(SafeText::message("a\r\nb\nc\rd\te").as_str(), "a\nb\nc␍d  e");
+    assert_eq!(SafeText::message("a\r\nb\nc\rd\te").as_str(), "a\nb\nc␍d e");
     assert_eq!(SafeText::line("a\r\nb\tc").as_str(), "a␍␊b␉c");
 }
 

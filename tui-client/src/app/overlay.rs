@@ -1,0 +1,96 @@
+//! The rows of what lies over the transcript, wrapped for its width.
+
+use super::{
+    App,
+    help::help_lines,
+    report::{connection_word, path_words, report_lines},
+    screen::OverlayKind,
+};
+use crate::{safe_text::SafeText, wrap};
+
+/// From this width on, a key and its meaning share a row.
+const TWO_COLUMNS_MIN: usize = 70;
+/// Columns for the keys then.
+const LEFT_COLUMNS: usize = 35;
+
+/// One row.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OverlayRow {
+    /// What it says.
+    pub text: SafeText,
+    /// Whether what follows is about it.
+    pub heading: bool,
+}
+
+impl App {
+    /// All rows of an overlay that is `columns` wide.
+    pub fn overlay_rows(&self, kind: OverlayKind, columns: usize) -> Vec<OverlayRow> {
+        match kind {
+            OverlayKind::Help => help_rows(columns),
+            OverlayKind::Network => self.network_rows(columns),
+            OverlayKind::Roster => self.roster_rows(columns),
+        }
+    }
+
+    /// The lines of the network view, unwrapped.
+    pub fn network_lines(&self) -> Vec<SafeText> {
+        let lines = self.reports.iter().flat_map(|report| report_lines(report, &self.roster));
+        lines.map(|line| SafeText::line(&line)).collect()
+    }
+
+    fn network_rows(&self, columns: usize) -> Vec<OverlayRow> {
+        let lines = self.network_lines();
+        if lines.is_empty() {
+            return vec![row("no connections: nobody else is here", false)];
+        }
+        lines.iter().flat_map(|line| wrapped(line.as_str(), columns)).collect()
+    }
+
+    fn roster_rows(&self, columns: usize) -> Vec<OverlayRow> {
+        let me = self.roster.me();
+        let mut rows = vec![row(&format!("{} (you)", self.roster.handle(me)), true)];
+        for member in self.roster.members() {
+            rows.push(row(self.roster.handle(&member.id).as_str(), true));
+            let path = member.path.map(|path| format!(" {}", path_words(&path))).unwrap_or_default();
+            let away = if member.attached { "" } else { ", its signaling is away" };
+            let state = format!("  {}{path}{away}", connection_word(member.state));
+            rows.extend(wrapped(&state, columns));
+        }
+        rows
+    }
+}
+
+fn help_rows(columns: usize) -> Vec<OverlayRow> {
+    let mut rows = Vec::new();
+    for (left, right) in help_lines() {
+        if right.is_empty() {
+            if !rows.is_empty() {
+                rows.push(row("", false));
+            }
+            rows.push(row(left, true));
+        } else if columns >= TWO_COLUMNS_MIN {
+            let width = columns - LEFT_COLUMNS;
+            for (index, part) in wrap::wrap(right, width).into_iter().enumerate() {
+                let left = if index == 0 { left } else { "" };
+                let padding = LEFT_COLUMNS.saturating_sub(wrap::width(left));
+                rows.push(row(&format!("{left}{}{}", " ".repeat(padding), &right[part]), false));
+            }
+        } else {
+            rows.extend(wrapped(left, columns));
+            rows.extend(wrapped(&format!("    {right}"), columns));
+        }
+    }
+    rows
+}
+
+/// A line and its indented continuation; one that is not indented itself is a heading.
+fn wrapped(line: &str, columns: usize) -> Vec<OverlayRow> {
+    let text = line.trim_start_matches(' ');
+    let indent = line.len() - text.len();
+    let rows = wrap::wrap(text, columns.saturating_sub(indent).max(1)).into_iter();
+    rows.map(|part| row(&format!("{}{}", " ".repeat(indent), &text[part]), indent == 0)).collect()
+}
+
+fn row(text: &str, heading: bool) -> OverlayRow {
+    OverlayRow { text: SafeText::line(text), heading }
+}

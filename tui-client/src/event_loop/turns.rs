@@ -1,0 +1,235 @@
+//! The turns of the loop: an event into the app, its effects out, a frame when one is due.
+
+use std::{collections::VecDeque, io, io::Write, time::Duration};
+
+use crossterm::event::Event as InputEvent;
+use jiff::tz::TimeZone;
+use patchcord_peer::{EndReason, Event};
+use tokio::sync::mpsc;
+
+use super::{Outcome, Reason, Session, StopSignal, frames, frames::Frames, requests::Requests};
+use crate::{
+    app::{App, AppEvent, Effect, Phase, Setup, Surface},
+    clock::Clock,
+    terminal::Screen,
+    theme::Theme,
+};
+
+/// Events taken in before the next look at the clock, so that a flood is drawn while it comes.
+const BATCH_MAX: usize = 1024;
+/// For leaving after a signal: whoever sent it waits.
+const SIGNAL_LEAVE_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// What the loop keeps between two turns.
+pub struct Turns {
+    clock: Clock,
+    app: App,
+    theme: Theme,
+    screen: Screen,
+    frames: Frames,
+    requests: Requests,
+    events: mpsc::Receiver<Event>,
+    events_ended: bool,
+    stopped: Option<(Reason, Duration)>,
+    terminal_lost: bool,
+}
+
+impl Turns {
+    /// A loop that has not begun.
+    pub fn new(session: Session, screen: Screen) -> io::Result<Self> {
+        let clock = Clock::start();
+        let size = screen.size()?;
+        let setup = Setup {
+            info: session.room.info().clone(),
+            connect_policy: session.connect_policy,
+            surface: Surface::Screen { columns: size.width, rows: size.height },
+            time_zone: TimeZone::system(),
+            notices: session.notices,
+        };
+        Ok(Self {
+            app: App::new(setup, clock.now()),
+            clock,
+            theme: Theme::detect(|name| std::env::var(name).ok()),
+            screen,
+            frames: Frames::new(),
+            requests: Requests::start(session.room),
+            events: session.events,
+            events_ended: false,
+            stopped: None,
+            terminal_lost: false,
+        })
+    }
+
+    /// Draws if a frame is due; then how long to sleep when nothing happens, `None` for as long as it takes.
+    pub fn draw_and_sleep(&mut self) -> Option<Duration> {
+        let now = self.clock.now().uptime;
+        if !self.terminal_lost && self.frames.due(now).is_some_and(|due| due <= now) {
+            self.frames.drawn(now);
+            if frames::draw(&self.app, self.theme, &mut self.screen).is_err() {
+                self.lose_terminal();
+            }
+        }
+        let frame = if self.terminal_lost { None } else { self.frames.due(now) };
+        let stop = self.stopped.as_ref().map(|(_, deadline)| *deadline);
+        wake([self.app.deadline(), frame, stop], now)
+    }
+
+    /// Whether there is nothing to draw on and to read from any more.
+    pub fn is_terminal_lost(&self) -> bool {
+        self.terminal_lost
+    }
+
+    /// What came from the terminal.
+    pub fn input(&mut self, event: Option<io::Result<InputEvent>>) -> Option<AppEvent> {
+        Some(match event {
+            Some(Ok(InputEvent::Key(key))) => AppEvent::Key(key),
+            Some(Ok(InputEvent::Paste(text))) => AppEvent::Paste(text),
+            Some(Ok(InputEvent::Resize(columns, rows))) => AppEvent::Resize { columns, rows },
+            Some(Ok(InputEvent::FocusGained)) => AppEvent::Focus(true),
+            Some(Ok(InputEvent::FocusLost)) => AppEvent::Focus(false),
+            Some(Ok(InputEvent::Mouse(_))) => return None,
+            Some(Err(_)) | None => {
+                self.lose_terminal();
+                AppEvent::Timer
+            }
+        })
+    }
+
+    /// The next thing that the room does. Cancel-safe.
+    pub async fn happened(&mut self) -> Option<AppEvent> {
+        tokio::select! {
+            answer = self.requests.answer() => Some(answer),
+            event = self.events.recv(), if !self.events_ended => {
+                // Without a last event the room's task has panicked; that was told by the panic.
+                self.events_ended = event.is_none();
+                event.map(AppEvent::Room)
+            }
+        }
+    }
+
+    /// A signal asks the program to end.
+    pub fn stop(&mut self, signal: StopSignal) -> AppEvent {
+        self.end_because(Reason::Stopped(signal));
+        AppEvent::Stop
+    }
+
+    /// The terminal was somebody else's meanwhile.
+    pub fn resumed(&mut self) -> AppEvent {
+        self.repaint();
+        match self.screen.size() {
+            Ok(size) => AppEvent::Resize { columns: size.width, rows: size.height },
+            Err(_) => AppEvent::Timer,
+        }
+    }
+
+    /// One turn: the event, and what of the room is at hand. `Some` is the end.
+    pub fn take_in(&mut self, event: AppEvent) -> Option<Outcome> {
+        let mut next = Some(event);
+        let mut budget = BATCH_MAX;
+        while let Some(event) = next.take() {
+            if self.carry_out(event) {
+                return Some(self.outcome());
+            }
+            budget -= 1;
+            if budget > 0 {
+                next = self.events.try_recv().ok().map(AppEvent::Room);
+            }
+        }
+        self.frames.mark();
+        let late = self.stopped.as_ref().is_some_and(|(_, deadline)| *deadline <= self.clock.now().uptime);
+        late.then(|| self.outcome())
+    }
+
+    /// Whether the app wants to end.
+    fn carry_out(&mut self, event: AppEvent) -> bool {
+        let mut events = VecDeque::from([event]);
+        // Only refusals add events, and each effect is refused once.
+        while let Some(event) = events.pop_front() {
+            for effect in self.app.update(event, self.clock.now()) {
+                match effect {
+                    Effect::Quit => return true,
+                    Effect::Bell => self.ring(),
+                    Effect::Repaint => self.repaint(),
+                    Effect::Suspend => events.extend(request_suspension()),
+                    effect => events.extend(self.requests.submit(effect)),
+                }
+            }
+        }
+        false
+    }
+
+    fn ring(&mut self) {
+        let out = self.screen.backend_mut();
+        if out.write_all(b"\x07").and_then(|()| Write::flush(out)).is_err() {
+            self.lose_terminal();
+        }
+    }
+
+    fn repaint(&mut self) {
+        if self.screen.clear().is_err() {
+            self.lose_terminal();
+        }
+        self.frames.mark();
+    }
+
+    /// The room is left as if a signal had asked for it.
+    fn lose_terminal(&mut self) {
+        if !std::mem::replace(&mut self.terminal_lost, true) {
+            self.end_because(Reason::TerminalLost);
+            self.requests.submit(Effect::Leave);
+        }
+    }
+
+    fn end_because(&mut self, reason: Reason) {
+        let deadline = self.clock.now().uptime + SIGNAL_LEAVE_TIMEOUT;
+        self.stopped.get_or_insert((reason, deadline));
+    }
+
+    fn outcome(&mut self) -> Outcome {
+        let reason = match (self.stopped.take(), self.app.phase()) {
+            (Some((reason, _)), _) => reason,
+            (None, Phase::Ended(EndReason::Removed { message })) => {
+                Reason::Removed { message: message.clone() }
+            }
+            (None, _) => Reason::Left,
+        };
+        Outcome { reason, undelivered: self.app.undelivered() }
+    }
+}
+
+/// How long until the first of `deadlines`; `None` when there is none.
+fn wake(deadlines: [Option<Duration>; 3], now: Duration) -> Option<Duration> {
+    deadlines.into_iter().flatten().min().map(|at| at.saturating_sub(now))
+}
+
+/// Asks the kernel to stop us; where no shell could continue us, that is told instead.
+#[cfg(unix)]
+fn request_suspension() -> Option<AppEvent> {
+    if !crate::terminal::suspend::is_possible() {
+        return Some(AppEvent::SuspendRefused);
+    }
+    crate::terminal::suspend::request();
+    None
+}
+
+#[cfg(not(unix))]
+fn request_suspension() -> Option<AppEvent> {
+    Some(AppEvent::SuspendRefused)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn with_nothing_due_there_is_no_timer() {
+        assert_eq!(wake([None, None, None], Duration::from_secs(9)), None);
+    }
+
+    #[test]
+    fn the_first_deadline_wakes_and_a_past_one_at_once() {
+        let second = Duration::from_secs(1);
+        assert_eq!(wake([Some(second * 5), None, Some(second * 4)], second), Some(second * 3));
+        assert_eq!(wake([Some(second), None, None], second * 2), Some(Duration::ZERO));
+    }
+}

@@ -1,0 +1,65 @@
+//! The roster's pane: each peer with the state of its connection in words.
+
+use patchcord_peer::ConnectionState;
+
+use super::Canvas;
+use crate::{
+    app::{App, connection_word, path_words, roster::Member},
+    safe_text::SafeText,
+    theme::Theme,
+    wrap,
+};
+
+/// The line at the left and a space.
+const LEFT: usize = 2;
+/// The sign before a name and a space.
+const SIGN: usize = 2;
+
+pub fn draw(app: &App, theme: Theme, canvas: &mut Canvas<'_>) {
+    for row in 0..canvas.rows() {
+        canvas.put(row, 0, "│", theme.aside());
+    }
+    let roster = app.roster();
+    let columns = canvas.columns().saturating_sub(LEFT + SIGN);
+    let me =
+        SafeText::line(&format!("{} (you)", wrap::truncate(roster.my_name(), columns.saturating_sub(6))));
+    canvas.put(0, LEFT + SIGN, &me, theme.own_nick());
+    let mut row = 1;
+    for (index, member) in roster.members().iter().enumerate() {
+        let needed = 2 + usize::from(!member.attached);
+        let left = roster.members().len() - index;
+        let reserve = usize::from(left > 1);
+        if row + needed + reserve > canvas.rows() {
+            let more = SafeText::line(&format!("and {left} more: /who"));
+            canvas.put(row, LEFT, &more, theme.aside());
+            return;
+        }
+        let (sign, style) = sign(member, theme);
+        canvas.put(row, LEFT, sign, style);
+        canvas.put(
+            row,
+            LEFT + SIGN,
+            &wrap::truncate(&roster.handle(&member.id), columns),
+            theme.nick(&member.id),
+        );
+        canvas.put(row + 1, LEFT + SIGN, &wrap::truncate(&state(member), columns), theme.aside());
+        if !member.attached {
+            canvas.put(row + 2, LEFT + SIGN, "its signaling is away", theme.aside());
+        }
+        row += needed;
+    }
+}
+
+fn state(member: &Member) -> SafeText {
+    let path = member.path.map(|path| format!(" {}", path_words(&path))).unwrap_or_default();
+    SafeText::line(&format!("{}{path}", connection_word(member.state)))
+}
+
+fn sign(member: &Member, theme: Theme) -> (&'static str, ratatui::style::Style) {
+    match member.state {
+        ConnectionState::Connected => ("●", theme.good()),
+        ConnectionState::Connecting | ConnectionState::Disconnected => ("◐", theme.alert()),
+        ConnectionState::New | ConnectionState::Closed => ("○", theme.aside()),
+        ConnectionState::Failed => ("✗", theme.problem()),
+    }
+}

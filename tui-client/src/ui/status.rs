@@ -1,0 +1,95 @@
+//! The line between transcript and input: what went wrong, who writes, how far the last text is, what is
+//! unread.
+
+use patchcord_peer::{DeliveryState, SignalingState};
+
+use super::Canvas;
+use crate::{
+    app::{App, Delivery, Phase, viewport::Viewport},
+    safe_text::SafeText,
+    theme::Theme,
+    wrap,
+};
+
+/// Names shown of those who write.
+const WRITERS_MAX: usize = 3;
+
+pub fn draw(app: &App, theme: Theme, canvas: &mut Canvas<'_>) {
+    canvas.fill(0, 0, canvas.columns(), "─", theme.aside());
+    let pill = pill(app);
+    let pill_columns = pill.as_ref().map_or(0, |pill| wrap::width(pill.as_str()) + 1);
+    let room = canvas.columns().saturating_sub(pill_columns + 3);
+    let (text, style) = match app.hint() {
+        Some(hint) => (hint.clone(), theme.alert()),
+        None => (SafeText::line(&words(app).join(" · ")), style(app, theme)),
+    };
+    if !text.as_str().is_empty() {
+        let text = SafeText::line(&format!(" {} ", wrap::truncate(&text, room.saturating_sub(2))));
+        canvas.put(0, 1, &text, style);
+    }
+    if let Some(pill) = pill {
+        canvas.put_right(0, 0, &pill, theme.alert());
+    }
+}
+
+fn style(app: &App, theme: Theme) -> ratatui::style::Style {
+    let away = *app.signaling() != SignalingState::Connected && *app.phase() == Phase::Joined;
+    if away { theme.problem() } else { theme.aside() }
+}
+
+fn words(app: &App) -> Vec<String> {
+    let mut words = Vec::new();
+    match (app.phase(), app.signaling()) {
+        (Phase::Leaving { .. }, _) => {
+            words.push("leaving: delivering what is queued, Ctrl-Q quits at once".into());
+        }
+        (Phase::Ended(_), _) => words.push("the room is left: Ctrl-Q ends the program".into()),
+        (Phase::Joined, SignalingState::Away { .. }) => {
+            words.push("signaling is away: open chats go on".into())
+        }
+        (Phase::Joined, SignalingState::Connected) => {}
+    }
+    words.extend(writers(app));
+    words.extend(app.transcript().last_own().and_then(|said| said.delivery.as_ref()).map(delivery_words));
+    words
+}
+
+fn writers(app: &App) -> Option<String> {
+    let roster = app.roster();
+    let names: Vec<String> = roster
+        .members()
+        .iter()
+        .filter(|member| member.typing_until.is_some())
+        .map(|member| roster.handle(&member.id).to_string())
+        .collect();
+    match names.as_slice() {
+        [] => None,
+        [one] => Some(format!("{one} is writing…")),
+        few if few.len() <= WRITERS_MAX => Some(format!("{} are writing…", few.join(", "))),
+        many => Some(format!("{} are writing…", many.len())),
+    }
+}
+
+/// How far the last text of our own is, in words.
+fn delivery_words(delivery: &Delivery) -> String {
+    let (delivered, of) = (delivery.delivered(), delivery.receivers());
+    let all = of <= 1;
+    match delivery.state() {
+        DeliveryState::Delivered => "delivered".into(),
+        DeliveryState::Failed if all => "not delivered".into(),
+        DeliveryState::Queued if delivered == 0 => "queued: waits for a connection".into(),
+        DeliveryState::Sent if all || delivered == 0 => "sent".into(),
+        _ => format!("delivered to {delivered} of {of}"),
+    }
+}
+
+/// What is not in view at the bottom.
+fn pill(app: &App) -> Option<SafeText> {
+    let screen = app.screen();
+    let scrolled = screen.viewport != Viewport::Newest;
+    match (scrolled, screen.unread) {
+        (_, unread @ 1..) => Some(SafeText::line(&format!(" {unread} new ↓ "))),
+        (true, 0) => Some(SafeText::line(" Ctrl-End newest ↓ ")),
+        (false, 0) => None,
+    }
+}
