@@ -2,7 +2,7 @@
 //! else, stderr is what happens. Each line stands for itself, so that nobody can forge another's.
 
 use jiff::{Timestamp, tz::TimeZone};
-use patchcord_peer::{ConnectPolicy, Departure, EndReason, Event, MessageId, PeerId, RoomInfo, TextKind};
+use patchcord_peer::{ConnectPolicy, EndReason, Event, MessageId, PeerId, RoomInfo, TextKind};
 
 use crate::{
     app::{App, AppEvent, Body, Effect, Entry, EntryId, Level, Said, Setup, Surface},
@@ -140,13 +140,16 @@ impl Face for PlainFace {
     }
 
     fn ended(&mut self, ending: &Ending, undelivered: &[(MessageId, PeerId)], printed: &mut Printed) {
-        let event = match ending {
-            Ending::Removed { message } => {
-                AppEvent::Room(Event::Ended(EndReason::Removed { message: message.clone() }))
-            }
-            _ => AppEvent::Departed(Departure { undelivered: undelivered.to_vec() }),
-        };
-        self.update(event, printed);
+        if let Ending::Removed { message } = ending {
+            let reason = EndReason::Removed { message: message.clone() };
+            self.update(AppEvent::Room(Event::Ended(reason)), printed);
+            return;
+        }
+        let time = time_of_day(self.clock.now().wall, self.app.time_zone());
+        match undelivered.len() {
+            0 => printed.status(format_args!("{time} you left the room")),
+            count => printed.status(format_args!("{time} problem: you left the room: {count} not delivered")),
+        }
     }
 }
 

@@ -19,6 +19,7 @@ use tokio::{sync::mpsc, time::MissedTickBehavior};
 use crate::{
     cli::RoomsArgs,
     exit::{Exit, Failure},
+    safe_text::SafeText,
     wrap::truncate,
 };
 use listing::Listing;
@@ -131,7 +132,7 @@ fn draw_over(drawn: u16, table: &[String]) -> io::Result<u16> {
         } else {
             line.clone()
         };
-        writeln!(out, "{}", truncate(&line, usize::from(columns)))?;
+        writeln!(out, "{}", truncate(&SafeText::line(&line), usize::from(columns)))?;
         count += 1;
     }
     out.flush()?;
