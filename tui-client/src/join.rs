@@ -6,11 +6,13 @@ use patchcord_peer::Room;
 
 use crate::{
     cli::{JoinArgs, SessionArgs},
+    event_loop::{self, Reason, StopSignal},
     exit::{Exit, Failure},
     headless::{Session, Signals},
     host::Hosting,
     json::JsonFace,
     plain::PlainFace,
+    safe_text::SafeText,
 };
 
 /// For delivering what is queued at the end of input: a connection that has only begun gets the time that the
@@ -47,21 +49,47 @@ pub(crate) async fn take_part(
     if look != Look::Screen {
         config.leave_timeout = config.connect_timeout + LEAVE_MARGIN;
     }
+    if look == Look::Screen {
+        // The server may take its time; the screen will cover this.
+        eprintln!("joining {} at {} ...", SafeText::line(room), SafeText::line(server));
+    }
     let connect_policy = config.connect_policy;
     let (room, events) = Room::join(config).await?;
+    let notices = hosting.map(Hosting::notices).unwrap_or_default();
     let signals =
         || Signals::listen().map_err(|reason| Failure::System { doing: "cannot wait for signals", reason });
     match look {
+        Look::Screen => screen(event_loop::Session { room, events, connect_policy, notices }).await,
+        Look::Plain => {
+            let face = PlainFace::new(room.info(), connect_policy, notices);
+            Ok(Session::new(face, room, events, !interactive).run(signals()?).await)
+        }
         Look::Json => {
             let face = JsonFace::new(hosting.cloned());
             Ok(Session::new(face, room, events, false).run(signals()?).await)
         }
-        Look::Plain | Look::Screen => {
-            let notices = hosting.map(Hosting::notices).unwrap_or_default();
-            let face = PlainFace::new(room.info(), connect_policy, notices);
-            Ok(Session::new(face, room, events, !interactive).run(signals()?).await)
-        }
     }
+}
+
+/// Runs the screen; what happened at its end is told where the shell goes on.
+async fn screen(session: event_loop::Session) -> Result<Exit, Failure> {
+    let outcome = event_loop::run(session)
+        .await
+        .map_err(|reason| Failure::System { doing: "cannot use the terminal (try --plain)", reason })?;
+    if outcome.undelivered > 0 {
+        eprintln!("patchcord: {} not delivered when the room was left", outcome.undelivered);
+    }
+    Ok(match outcome.reason {
+        Reason::Left if outcome.undelivered > 0 => Exit::Undelivered,
+        Reason::Left => Exit::Done,
+        Reason::Removed { message } => {
+            eprintln!("patchcord: removed from the room: {}", SafeText::line(&message));
+            Exit::Removed
+        }
+        Reason::Stopped(StopSignal::Interrupt) => Exit::Interrupted,
+        Reason::Stopped(StopSignal::Terminate) => Exit::Terminated,
+        Reason::Stopped(StopSignal::Hangup) | Reason::TerminalLost => Exit::Hangup,
+    })
 }
 
 fn look(args: &SessionArgs, screen_possible: bool) -> Look {
