@@ -39,6 +39,8 @@ pub struct Outgoing {
     pub ack: u64,
     /// The encoded `oneof message`.
     pub body: Bytes,
+    /// As in the frame.
+    pub relayed_at: Option<Instant>,
 }
 
 impl Frame {
@@ -168,7 +170,7 @@ mod tests {
         fn a_prefixed_body_is_the_whole_response(seq: u64, ack: u64, from_peer_id: String, sdp: String) {
             let message = Message::Offer(Offer { from_peer_id, sdp });
             let body = Frame::numbered(message.clone()).body;
-            let outgoing = Outgoing { seq, ack, body };
+            let outgoing = Outgoing { seq, ack, body, relayed_at: None };
             let mut encoded = Vec::new();
             outgoing.encode(&mut encoded);
             prop_assert_eq!(encoded.len(), outgoing.encoded_len());
@@ -180,7 +182,7 @@ mod tests {
     #[test]
     fn no_prefix_is_longer_than_it_counts_for() {
         let frame = Frame::bare_ack();
-        let outgoing = Outgoing { seq: u64::MAX, ack: u64::MAX, body: frame.body.clone() };
+        let outgoing = Outgoing { seq: u64::MAX, ack: u64::MAX, body: frame.body.clone(), relayed_at: None };
         assert_eq!(outgoing.encoded_len(), frame.cost_bytes());
     }
 }

@@ -196,10 +196,7 @@ impl Outbox {
     }
 
     /// The next response, for the response stream. `None` is the end with OK.
-    pub fn poll_next(
-        &self,
-        context: &mut Context<'_>,
-    ) -> Poll<Option<Result<(Outgoing, Option<Instant>), Status>>> {
+    pub fn poll_next(&self, context: &mut Context<'_>) -> Poll<Option<Result<Outgoing, Status>>> {
         let mut state = self.state.lock();
         if let Some(frame) = state.take() {
             if state.full_since.take().is_some() {
@@ -210,8 +207,8 @@ impl Outbox {
             }
             let seq = if frame.numbered && state.opened { state.seq } else { 0 };
             state.ack_told = state.ack;
-            let outgoing = Outgoing { seq, ack: state.ack, body: frame.body };
-            return Poll::Ready(Some(Ok((outgoing, frame.relayed_at))));
+            let Frame { body, relayed_at, .. } = frame;
+            return Poll::Ready(Some(Ok(Outgoing { seq, ack: state.ack, body, relayed_at })));
         }
         match &state.ending {
             Some(Ending { status: Some(status), .. }) => Poll::Ready(Some(Err(status.clone()))),

@@ -65,7 +65,9 @@ impl RoomService for Rooms {
             0 => PAGE_SIZE_DEFAULT,
             size @ 1..=PAGE_SIZE_MAX => size,
             _ => {
-                return Err(Status::invalid_argument(format!("page_size must be 1 to {PAGE_SIZE_MAX}, or 0")));
+                return Err(Status::invalid_argument(format!(
+                    "page_size must be 1 to {PAGE_SIZE_MAX}, or 0"
+                )));
             }
         };
         let after = page_token::read(&request.page_token)?;

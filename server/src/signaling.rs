@@ -158,15 +158,11 @@ impl Stream for Responses {
     type Item = Result<Outgoing, Status>;
 
     fn poll_next(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
-        self.outbox.poll_next(context).map(|next| {
-            next.map(|response| {
-                let (outgoing, relayed_at) = response?;
-                if let Some(relayed_at) = relayed_at {
-                    self.metrics.relay_seconds.observe(relayed_at.elapsed().as_secs_f64());
-                }
-                Ok(outgoing)
-            })
-        })
+        let next = std::task::ready!(self.outbox.poll_next(context));
+        if let Some(Ok(Outgoing { relayed_at: Some(relayed_at), .. })) = &next {
+            self.metrics.relay_seconds.observe(relayed_at.elapsed().as_secs_f64());
+        }
+        Poll::Ready(next)
     }
 }
 

@@ -4,7 +4,7 @@
 
 mod kit;
 
-use kit::{Peer, Server, pair};
+use kit::{Server, pair, raw::RawCall};
 use patchcord_proto::v1::{
     LeaveReason, PeerState, SignalRequest,
     signal_request::{Answer, Candidate, Message as Ask, Ping, Resume, Sealed, UpdateProfile},
@@ -159,13 +159,11 @@ async fn every_way_out_is_told_once_and_by_its_reason() {
     closing.rest().await.1.unwrap();
     assert_eq!(watcher.peer_left().await, (closing.id, LeaveReason::Left));
 
-    // Dropping the stream resets it: a cancel.
-    let (cancelling, _) = server.join("lobby", "cancelling").await;
-    assert_eq!(watcher.peer_joined().await, cancelling.id);
-    let Peer { id, responses, requests, .. } = cancelling;
-    drop(responses);
+    let mut cancelling = RawCall::open(server.public).await;
+    cancelling.send_request(&kit::join_request(1, "lobby", "cancelling"));
+    let id = watcher.peer_joined().await;
+    cancelling.reset();
     assert_eq!(watcher.peer_left().await, (id, LeaveReason::Disconnected));
-    drop(requests);
 
     // Dropping all of it closes the connection.
     let (vanishing, _) = server.join("lobby", "vanishing").await;

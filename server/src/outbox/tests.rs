@@ -1,1 +1,202 @@
-//! Outboxes.
+//! An outbox on its own: bounds, order, numbers, ends.
+
+use std::{collections::VecDeque, task::Waker};
+
+use patchcord_proto::v1::signal_response::{Message as Told, Pong};
+use proptest::prelude::*;
+use prost::Message;
+
+use super::*;
+
+fn take(outbox: &Outbox) -> Poll<Option<Result<Outgoing, Status>>> {
+    outbox.poll_next(&mut Context::from_waker(Waker::noop()))
+}
+
+fn taken(outbox: &Outbox) -> Outgoing {
+    match take(outbox) {
+        Poll::Ready(Some(Ok(outgoing))) => outgoing,
+        other => panic!("{other:?}"),
+    }
+}
+
+fn frame(nonce: u64) -> Frame {
+    Frame { numbered: true, ..Frame::pong(nonce) }
+}
+
+fn frame_of(bytes: usize) -> Frame {
+    Frame { body: vec![0; bytes].into(), numbered: true, relayed_at: None }
+}
+
+fn nonce(outgoing: &Outgoing) -> u64 {
+    match patchcord_proto::v1::SignalResponse::decode(outgoing.body.clone()).unwrap().message {
+        Some(Told::Pong(Pong { nonce })) => nonce,
+        other => panic!("{other:?}"),
+    }
+}
+
+fn opened() -> Arc<Outbox> {
+    let outbox = Outbox::new();
+    outbox.hold();
+    outbox.open(frame(0));
+    assert_eq!(taken(&outbox).seq, 1);
+    outbox
+}
+
+fn ending(reason: LeaveReason) -> Ending {
+    Ending { reason, status: Some(Status::aborted("")) }
+}
+
+#[test]
+fn joined_is_first_whatever_came_meanwhile() {
+    let outbox = Outbox::new();
+    outbox.push(frame(1)).unwrap();
+    outbox.hold();
+    outbox.push(frame(3)).unwrap();
+    outbox.push_relayed(frame(4)).unwrap();
+    outbox.open(frame(2));
+    let order: Vec<_> = (0..4).map(|_| taken(&outbox)).map(|out| (nonce(&out), out.seq)).collect();
+    assert_eq!(order, [(1, 1), (2, 2), (3, 3), (4, 4)]);
+}
+
+#[test]
+fn nothing_is_numbered_before_the_session() {
+    let outbox = Outbox::new();
+    outbox.push(frame(1)).unwrap();
+    assert_eq!(taken(&outbox).seq, 0);
+    outbox.hold();
+    outbox.open(frame(2));
+    outbox.push(Frame::pong(3)).unwrap();
+    outbox.push(frame(4)).unwrap();
+    let seqs: Vec<_> = (0..3).map(|_| taken(&outbox).seq).collect();
+    assert_eq!(seqs, [1, 0, 2]);
+}
+
+#[test]
+fn relayed_messages_leave_room_for_who_came_and_left() {
+    let outbox = opened();
+    let relayed = (0..).take_while(|nonce| outbox.push_relayed(frame(*nonce)).is_ok()).count();
+    assert_eq!(relayed, RELAY_MESSAGES_MAX);
+    assert!(outbox.condition().full_since.is_some());
+    let events = (0..).take_while(|nonce| outbox.push(frame(*nonce)).is_ok()).count();
+    assert_eq!(relayed + events, OUTBOX_MESSAGES_MAX);
+    assert_eq!(outbox.condition().ended, Some(LeaveReason::TooSlow));
+}
+
+#[test]
+fn a_few_large_messages_fill_it_too() {
+    let outbox = opened();
+    let relayed = (0..).take_while(|_| outbox.push_relayed(frame_of(16 * 1024)).is_ok()).count();
+    assert_eq!(relayed, RELAY_BYTES_MAX / (16 * 1024 + 22));
+    taken(&outbox);
+    assert!(outbox.condition().full_since.is_none(), "it was read from");
+    outbox.push_relayed(frame_of(16 * 1024)).unwrap();
+}
+
+#[test]
+fn a_peer_that_is_too_slow_gets_its_status_and_nothing_else() {
+    let outbox = opened();
+    while outbox.push(frame_of(1024)).is_ok() {}
+    assert_eq!(outbox.push_relayed(frame(1)), Err(NotTaken::Ended));
+    match take(&outbox) {
+        Poll::Ready(Some(Err(status))) => assert_eq!(status.code(), tonic::Code::ResourceExhausted),
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn what_waits_leaves_before_the_end() {
+    let outbox = opened();
+    outbox.push(frame(1)).unwrap();
+    outbox.end(ending(LeaveReason::Removed), Some(frame(2)));
+    outbox.end(ending(LeaveReason::ServerShutdown), Some(frame(3)));
+    assert_eq!(outbox.push(frame(4)), Err(NotTaken::Ended));
+    assert_eq!([nonce(&taken(&outbox)), nonce(&taken(&outbox))], [1, 2]);
+    assert!(matches!(take(&outbox), Poll::Ready(Some(Err(status))) if status.code() == tonic::Code::Aborted));
+    assert_eq!(outbox.condition().ended, Some(LeaveReason::Removed));
+}
+
+#[test]
+fn acknowledgements_ride_and_go_alone_only_if_they_must() {
+    let outbox = opened();
+    outbox.push_ack();
+    assert!(take(&outbox).is_pending(), "there is nothing to acknowledge");
+    outbox.set_ack(5);
+    assert_eq!(outbox.ack_debt(), 5);
+    outbox.push(frame(1)).unwrap();
+    outbox.push_ack();
+    assert_eq!(taken(&outbox).ack, 5);
+    assert!(take(&outbox).is_pending(), "the frame carried it");
+    outbox.set_ack(6);
+    outbox.push_ack();
+    let ack = taken(&outbox);
+    assert_eq!((ack.seq, ack.ack, ack.body.len()), (0, 6, 0));
+    assert_eq!(outbox.ack_debt(), 0);
+}
+
+#[tokio::test]
+async fn who_waits_for_frames_or_changes_is_woken() {
+    let outbox = opened();
+    let reader = tokio::spawn({
+        let outbox = Arc::clone(&outbox);
+        async move { std::future::poll_fn(|context| outbox.poll_next(context)).await.unwrap().unwrap().seq }
+    });
+    tokio::task::yield_now().await;
+    outbox.push(frame(1)).unwrap();
+    assert_eq!(reader.await.unwrap(), 2);
+    outbox.close();
+    outbox.changed().await;
+    assert!(outbox.condition().reader_gone);
+    assert_eq!(outbox.push(frame(1)), Err(NotTaken::Ended));
+}
+
+#[derive(Clone, Debug)]
+enum Step {
+    Relayed(usize),
+    Pushed(usize),
+    Taken,
+}
+
+proptest! {
+    #[test]
+    fn it_is_a_bounded_queue_with_numbers_and_no_gap(
+        steps in prop::collection::vec(
+            prop_oneof![
+                (0..40_000usize).prop_map(Step::Relayed),
+                (0..40_000usize).prop_map(Step::Pushed),
+                Just(Step::Taken),
+            ],
+            0..400,
+        ),
+    ) {
+        let outbox = opened();
+        let mut model: VecDeque<usize> = VecDeque::new();
+        let mut seq = 1;
+        let mut ended = false;
+        for step in steps {
+            let cost: usize = model.iter().map(|bytes| bytes + 22).sum();
+            match step {
+                Step::Relayed(bytes) => {
+                    let fits = model.len() < RELAY_MESSAGES_MAX && cost + bytes + 22 <= RELAY_BYTES_MAX;
+                    let pushed = outbox.push_relayed(frame_of(bytes));
+                    prop_assert_eq!(pushed.is_ok(), fits && !ended);
+                    if pushed.is_ok() { model.push_back(bytes) }
+                }
+                Step::Pushed(bytes) => {
+                    let fits = model.len() < OUTBOX_MESSAGES_MAX && cost + bytes + 22 <= OUTBOX_BYTES_MAX;
+                    let pushed = outbox.push(frame_of(bytes));
+                    prop_assert_eq!(pushed.is_ok(), fits && !ended);
+                    if pushed.is_ok() { model.push_back(bytes) } else if !ended { ended = true; model.clear() }
+                }
+                Step::Taken => match (take(&outbox), model.pop_front()) {
+                    (Poll::Ready(Some(Ok(outgoing))), Some(bytes)) => {
+                        seq += 1;
+                        prop_assert_eq!((outgoing.body.len(), outgoing.seq), (bytes, seq));
+                    }
+                    (Poll::Pending, None) => prop_assert!(!ended),
+                    (Poll::Ready(Some(Err(_))), None) => prop_assert!(ended),
+                    other => prop_assert!(false, "{:?}", other),
+                },
+            }
+        }
+    }
+}

@@ -3,6 +3,8 @@
 
 #![allow(dead_code, reason = "each test binary uses its own part")]
 
+pub mod raw;
+
 use std::{net::SocketAddr, time::Duration};
 
 use patchcord_proto::v1::{
@@ -228,6 +230,12 @@ impl Peer {
             }
         }
     }
+}
+
+pub fn join_request(seq: u64, room: &str, name: &str) -> SignalRequest {
+    let (room, display_name, user_agent) = (room.to_owned(), name.to_owned(), "test/1".to_owned());
+    let join = Join { room, display_name, user_agent, access_token: String::new() };
+    SignalRequest { seq, ack: 0, message: Some(Ask::Join(join)) }
 }
 
 /// Two peers in a room who know of each other.

@@ -1,0 +1,138 @@
+//! From the opening of a stream to a successful join: attempts may fail and be made again until the
+//! first-message deadline.
+
+use std::{sync::Arc, time::SystemTime};
+
+use patchcord_proto::{
+    limits::{ACCESS_TOKEN_BYTES_MAX, DISPLAY_NAME_BYTES_MAX, ROOM_NAME_BYTES_MAX, USER_AGENT_BYTES_MAX},
+    v1::{
+        LeaveReason, SignalRequest,
+        signal_request::{Join, Message},
+        signal_response::{Joined, Message as Told},
+    },
+};
+use tokio::time::Instant;
+use tonic::Status;
+
+use super::{
+    caller::{Caller, Heard},
+    membership::Membership,
+    sequence::Sequence,
+};
+use crate::{
+    frame::{self, Frame},
+    name::{self, DisplayName, RoomName},
+    outbox::Ending,
+    refusal::Refusal,
+    room::Member,
+    store::JoinError,
+};
+
+impl Caller {
+    /// Everything until a join succeeds; `None` when the stream ends before.
+    pub async fn be_admitted(&mut self, deadline: Instant, sequence: &mut Sequence) -> Option<Membership> {
+        let mut is_first = true;
+        loop {
+            match self.hear(Some(deadline)).await {
+                Heard::Request(request) => {
+                    let seq = request.seq;
+                    match self.admit(request, sequence, is_first).await {
+                        Ok(Some(membership)) => return Some(membership),
+                        Ok(None) => {}
+                        Err(refusal) => self.refuse(seq, refusal),
+                    }
+                    is_first = false;
+                }
+                Heard::HalfClosed => {
+                    self.outbox.end(Ending { reason: LeaveReason::Left, status: None }, None)
+                }
+                Heard::Garbled(status) => self.end_garbled(&status),
+                Heard::Deadline => {
+                    let status =
+                        Status::deadline_exceeded("no join within 5 seconds of the stream's opening");
+                    self.outbox.end(Ending { reason: LeaveReason::Disconnected, status: Some(status) }, None);
+                }
+                Heard::Lost | Heard::Ended(_) => return None,
+            }
+        }
+    }
+
+    /// `Ok(None)` when the stream is ended.
+    async fn admit(
+        &mut self,
+        request: SignalRequest,
+        sequence: &mut Sequence,
+        is_first: bool,
+    ) -> Result<Option<Membership>, Refusal> {
+        sequence.check_before_join(request.seq)?;
+        self.outbox.set_ack(sequence.last());
+        match request.message {
+            Some(Message::Join(join)) => self.join(join).await.map(Some),
+            Some(Message::Resume(_)) => {
+                Err(Refusal::unsupported("this server does not resume sessions; join again"))
+            }
+            _ if is_first => {
+                let status = Status::invalid_argument("the first request must be Join or Resume");
+                let rejected = self.rejected(request.seq, Refusal::not_joined());
+                let ending = Ending { reason: LeaveReason::Disconnected, status: Some(status) };
+                self.outbox.end(ending, Some(rejected));
+                Ok(None)
+            }
+            _ => Err(Refusal::not_joined()),
+        }
+    }
+
+    async fn join(&mut self, join: Join) -> Result<Membership, Refusal> {
+        let room = RoomName::parse(&join.room, ROOM_NAME_BYTES_MAX)
+            .ok_or_else(|| Refusal::invalid_room(ROOM_NAME_BYTES_MAX))?;
+        let member = Arc::new(self.member(join)?);
+        let exchange = Arc::clone(&self.exchange);
+        self.outbox.hold();
+        let peers = exchange.store.join(&room, member).await.map_err(|error| {
+            self.outbox.release();
+            match error {
+                JoinError::RoomFull => Refusal::room_full(exchange.peers_per_room_max),
+                JoinError::TooManyRooms => Refusal::too_many_rooms(exchange.rooms_max),
+            }
+        })?;
+        let membership = Membership::new(exchange, room, self.peer_id);
+        tracing::info!(peer_id = %self.peer_id, room = ?membership.room, address = %self.address, "joined");
+        self.outbox.open(self.joined(&membership.room, &peers));
+        Ok(membership)
+    }
+
+    fn member(&self, join: Join) -> Result<Member, Refusal> {
+        let display_name = DisplayName::parse(&join.display_name, DISPLAY_NAME_BYTES_MAX)
+            .ok_or_else(|| Refusal::invalid_display_name(DISPLAY_NAME_BYTES_MAX))?;
+        if join.user_agent.len() > USER_AGENT_BYTES_MAX || !name::is_printable(&join.user_agent) {
+            let rule = name::PRINTABLE_RULE;
+            let message = format!("user_agent must be at most {USER_AGENT_BYTES_MAX} bytes of {rule}");
+            return Err(Refusal::invalid_argument(message));
+        }
+        if join.access_token.len() > ACCESS_TOKEN_BYTES_MAX {
+            return Err(Refusal::too_large("access_token", join.access_token.len(), ACCESS_TOKEN_BYTES_MAX));
+        }
+        Ok(Member {
+            peer_id: self.peer_id,
+            display_name,
+            user_agent: join.user_agent.into(),
+            address: self.address,
+            joined_at: SystemTime::now(),
+        })
+    }
+
+    fn joined(&self, room: &RoomName, peers: &[Arc<Member>]) -> Frame {
+        let ice = self.exchange.ice_servers.issue(self.peer_id, SystemTime::now());
+        Frame::numbered(Told::Joined(Joined {
+            peer_id: self.peer_id.to_string(),
+            room: room.as_str().to_owned(),
+            peers: peers.iter().map(|member| frame::peer(member)).collect(),
+            ice_servers: ice.servers,
+            ice_servers_expire_at: ice.expire_at.and_then(frame::timestamp),
+            limits: Some(self.exchange.limits),
+            resume_token: Default::default(),
+            grace_time: None,
+            server: concat!("patchcord-server/", env!("CARGO_PKG_VERSION")).to_owned(),
+        }))
+    }
+}

@@ -1,0 +1,121 @@
+//! The other end of a stream: what it says next, and what it is told at once. The only place where a
+//! session waits; it stops reading when its peer does.
+
+use std::{net::SocketAddr, sync::Arc};
+
+use patchcord_proto::{
+    limits::SIGNAL_REQUEST_BYTES_MAX,
+    v1::{LeaveReason, SignalRequest},
+};
+use tokio::time::{Instant, sleep_until};
+use tonic::{Code, Status, Streaming};
+
+use crate::{
+    config::STALL_TIMEOUT,
+    frame::Frame,
+    outbox::{Ending, Outbox},
+    peer_id::PeerId,
+    refusal::Refusal,
+    signaling::{BodyEnd, Exchange},
+};
+
+/// What a session is made from when its stream opens.
+pub struct Caller {
+    /// What is shared by all sessions.
+    pub exchange: Arc<Exchange>,
+    /// The id it will have in a room.
+    pub peer_id: PeerId,
+    /// Where the stream comes from.
+    pub address: SocketAddr,
+    /// What the peer asks.
+    pub requests: Streaming<SignalRequest>,
+    /// How the requests ended, once they have.
+    pub body_end: BodyEnd,
+    /// What the peer is told.
+    pub outbox: Arc<Outbox>,
+}
+
+/// What came next.
+pub enum Heard {
+    /// A request.
+    Request(SignalRequest),
+    /// The peer closed its half of the stream.
+    HalfClosed,
+    /// What came is no request.
+    Garbled(Status),
+    /// Stream or connection is gone.
+    Lost,
+    /// The outbox was ended by somebody else.
+    Ended(LeaveReason),
+    /// The time given has passed.
+    Deadline,
+}
+
+impl Caller {
+    /// The next thing that matters, or the deadline. The only place where a session waits.
+    pub async fn hear(&mut self, deadline: Option<Instant>) -> Heard {
+        loop {
+            // Asked first: it starts the clock that the condition tells of.
+            let has_room = self.outbox.has_room();
+            let condition = self.outbox.condition();
+            if let Some(reason) = condition.ended {
+                return Heard::Ended(reason);
+            }
+            if condition.reader_gone {
+                return Heard::Lost;
+            }
+            let stalled_at = condition.full_since.map(|since| since + STALL_TIMEOUT);
+            if stalled_at.is_some_and(|at| at <= Instant::now()) {
+                self.outbox.end_too_slow();
+                continue;
+            }
+            let wake_at = [deadline, stalled_at].into_iter().flatten().min();
+            tokio::select! {
+                // In order of weight: an ended stream asks nothing any more.
+                biased;
+                () = self.outbox.changed() => {}
+                message = self.requests.message(), if has_room => return self.heard(message),
+                () = sleep_until(wake_at.unwrap_or_else(Instant::now)), if wake_at.is_some() => {
+                    if deadline.is_some_and(|at| at <= Instant::now()) {
+                        return Heard::Deadline;
+                    }
+                }
+            }
+        }
+    }
+
+    fn heard(&self, message: Result<Option<SignalRequest>, Status>) -> Heard {
+        match message {
+            Ok(Some(request)) => Heard::Request(request),
+            // A cancelled stream looks like a closed one but for this.
+            Ok(None) if self.body_end.is_clean() => Heard::HalfClosed,
+            Err(status) if self.body_end.is_open() => Heard::Garbled(status),
+            Ok(None) | Err(_) => Heard::Lost,
+        }
+    }
+
+    /// The refusal as it travels, counted.
+    pub fn rejected(&self, request_seq: u64, refusal: Refusal) -> Frame {
+        self.exchange.metrics.count_rejection(refusal.code);
+        tracing::debug!(peer_id = %self.peer_id, code = refusal.code.as_str_name(), "rejected");
+        let rejected = refusal.into_proto(request_seq);
+        Frame::rejected(rejected)
+    }
+
+    /// Tells the peer that a request was not carried out.
+    pub fn refuse(&self, request_seq: u64, refusal: Refusal) {
+        // When it does not fit, the session has been ended instead; when it has ended, nobody asks.
+        let _ = self.outbox.push(self.rejected(request_seq, refusal));
+    }
+
+    /// Ends the stream of a peer that sends what is no request.
+    pub fn end_garbled(&self, status: &Status) {
+        let refusal = match status.code() {
+            Code::OutOfRange => Refusal::request_too_large(SIGNAL_REQUEST_BYTES_MAX),
+            _ => Refusal::invalid_argument("what came is no SignalRequest"),
+        };
+        let status = Status::invalid_argument(refusal.message.clone());
+        let ending = Ending { reason: LeaveReason::Disconnected, status: Some(status) };
+        self.outbox.end(ending, Some(self.rejected(0, refusal)));
+    }
+}
