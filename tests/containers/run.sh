@@ -43,7 +43,10 @@ wait_for() {
 }
 
 take_down() {
-    local status=$?
+    local status=$? pid
+    for pid in $(jobs -p); do
+        [[ $pid == "$dockerd_pid" ]] || kill "$pid" 2>/dev/null || true
+    done
     compose down --volumes --remove-orphans --timeout 5 >"$scratch/down" 2>&1 || cat "$scratch/down" >&2
     if [[ -n $dockerd_pid ]]; then
         kill "$dockerd_pid"
@@ -69,7 +72,8 @@ health_is() {
 }
 
 build_and_start() {
-    compose build >"$scratch/build.log" 2>&1 || fail "compose build"
+    # Named, because a service with a profile is left out otherwise; a person's `run` builds it when needed.
+    compose build server tui-client >"$scratch/build.log" 2>&1 || fail "compose build"
     ok "compose build: $(docker image ls --format '{{.Repository}} {{.Size}}' | grep -E '^patchcord(-server)? ' | tr '\n' ' ')"
     compose up -d >"$scratch/up.log" 2>&1 || fail "compose up"
     wait_for 60 "healthy server" health_is server healthy
