@@ -56,6 +56,3 @@ fn too_small(frame: &mut Frame<'_>) {
         canvas.put(row, 0, text, Style::new());
     }
 }
-
-#[cfg(test)]
-mod tests;

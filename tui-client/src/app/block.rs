@@ -12,8 +12,10 @@ use crate::{safe_text::SafeText, wrap};
 pub const TIME_COLUMNS: usize = 6;
 /// Columns of the mark before a notice and the space after it.
 pub const NOTICE_COLUMNS: usize = 2;
-/// Panes from this width on have room for longer names and delivery counts.
-const WIDE: usize = 50;
+/// Panes from this width on have room for delivery counts.
+const MEDIUM: usize = 50;
+/// Panes from this width on have room for longer names.
+const WIDE: usize = 75;
 
 /// One row of a screen.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -48,7 +50,11 @@ impl Columns {
     /// How a pane of that width is divided.
     pub fn of(pane: u16) -> Self {
         let all = usize::from(pane);
-        if all >= WIDE { Self { all, name: 12, mark: 7 } } else { Self { all, name: 8, mark: 4 } }
+        match all {
+            WIDE.. => Self { all, name: 14, mark: 7 },
+            MEDIUM.. => Self { all, name: 10, mark: 7 },
+            _ => Self { all, name: 8, mark: 4 },
+        }
     }
 
     /// Where the text of an entry begins, and how wide it is.

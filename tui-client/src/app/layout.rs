@@ -11,7 +11,7 @@ pub const ROSTER_COLUMNS_MIN: u16 = 60;
 /// Rows from which on the roster has a pane of its own.
 pub const ROSTER_ROWS_MIN: u16 = 15;
 /// Columns of that pane, with the line at its left.
-pub const ROSTER_COLUMNS: u16 = 26;
+pub const ROSTER_COLUMNS: u16 = 28;
 /// What precedes the input.
 pub const PROMPT: &str = "> ";
 
@@ -93,7 +93,7 @@ mod tests {
                 Some(areas.composer), Some(areas.keys)];
             let covered: u32 = parts.iter().flatten().map(|part| part.area()).sum();
             prop_assert_eq!(covered, u32::from(columns) * u32::from(rows));
-            prop_assert!(areas.transcript.height >= 3 && areas.transcript.width >= 34);
+            prop_assert!(areas.transcript.height >= 3 && areas.transcript.width >= 32);
         }
     }
 }
