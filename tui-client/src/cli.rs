@@ -3,7 +3,7 @@
 
 use std::{net::IpAddr, path::PathBuf};
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 use patchcord_peer::{Config, ConnectPolicy, IceServer, IceTransportPolicy};
 
 use crate::{exit::EXIT_CODES_HELP, json::JSON_HELP};
@@ -14,20 +14,24 @@ const DEFAULT_NAME: &str = "guest";
 
 const EXAMPLES_HELP: &str = "\
 Examples:
-  patchcord host                          start a switchboard here, join a new room, show how others join
-  patchcord join lobby                    join the room \"lobby\" on this machine's switchboard
+  patchcord host                      open a room here, show how others join it
+  patchcord join lobby                the room \"lobby\" of this machine
   patchcord join lobby --server host.example
-  echo 'build done' | patchcord join lobby --name ci
-  patchcord join lobby --json             for programs: one JSON object a line both ways
-  patchcord rooms --watch                 look into the rooms as they change";
+  echo done | patchcord join lobby    deliver a text and leave
+  patchcord join lobby --json         for programs: one JSON object a line
+  patchcord rooms --watch             the rooms, as they change
+
+A variable that is set but empty counts as not set.";
 
 const JOIN_HELP: &str = "\
 Input and output:
-  On a terminal the screen starts; /help or F1 shows its keys and commands.
-  With --plain (chosen by itself when stdin or stdout is no terminal, or TERM is \"dumb\") every line of stdin is
-  a text or a /command, stdout is the talk, and everything else goes to stderr.
-  At the end of input what is queued is delivered, the room is left, and the exit code is 0 when all arrived.
-  To listen only, keep the input open:  tail -f /dev/null | patchcord join lobby";
+  On a terminal the screen starts; F1 or /help shows its keys and commands.
+  With --plain every line of stdin is a text or a /command, stdout is the talk
+  of the others, and all else goes to stderr. It is chosen by itself when stdin
+  or stdout is no terminal, or TERM is \"dumb\".
+  At the end of input what is queued is delivered, the room is left, and the
+  exit code tells whether all arrived. To listen only, keep the input open:
+    tail -f /dev/null | patchcord join lobby";
 
 /// Chat between terminals, peer to peer, over WebRTC data channels.
 ///
@@ -63,6 +67,24 @@ pub enum Command {
     /// Show the rooms of a switchboard, through its admin door.
     #[command(after_long_help = format!("{}\n\n{EXIT_CODES_HELP}", crate::rooms::JSON_HELP))]
     Rooms(RoomsArgs),
+}
+
+impl Cli {
+    /// The arguments and variables of this process; on a mistake it says so and exits with code 2.
+    pub fn read() -> Self {
+        let matches = without_empty_variables(Self::command()).get_matches();
+        Self::from_arg_matches(&matches).unwrap_or_else(|error| error.exit())
+    }
+}
+
+/// Container tools set variables to nothing where nothing is meant.
+fn without_empty_variables(command: clap::Command) -> clap::Command {
+    command
+        .mut_args(|arg| match arg.get_env().and_then(std::env::var_os) {
+            Some(value) if value.is_empty() => arg.env(None::<&'static str>),
+            _ => arg,
+        })
+        .mut_subcommands(without_empty_variables)
 }
 
 impl Command {
@@ -243,8 +265,6 @@ fn ice_server(text: &str) -> Result<IceServer, String> {
 
 #[cfg(test)]
 mod tests {
-    use clap::CommandFactory;
-
     use super::*;
 
     #[test]
@@ -289,6 +309,14 @@ mod tests {
         assert_eq!(display_name_from("a\u{1b}[31m"), "a31m");
         assert_eq!(display_name_from(""), "guest");
         assert_eq!(display_name_from(&"ä".repeat(60)).len(), 64);
+    }
+
+    #[test]
+    fn our_own_help_fits_a_terminal_of_80_columns() {
+        let help = [EXAMPLES_HELP, JOIN_HELP, JSON_HELP, crate::rooms::JSON_HELP, EXIT_CODES_HELP];
+        for line in help.iter().flat_map(|text| text.lines()) {
+            assert!(line.len() <= 80, "{line}");
+        }
     }
 
     #[test]

@@ -34,7 +34,8 @@ Exit codes:
   1    internal error, or the operating system refused something
   2    the arguments make no sense
   3    the server cannot be reached, does not answer, or refused
-  4    a text was not delivered (nobody there, its receiver left, or no connection in time)
+  4    a text was not delivered: nobody was there, its receiver left, or no
+       connection came about in time
   6    an operator removed you or closed the room
   129  ended by SIGHUP, after leaving in order
   130  ended by SIGINT (Ctrl-C), after leaving in order

@@ -25,8 +25,8 @@ pub struct Hosting {
     pub join_command: String,
     /// Whether only this machine can reach it.
     pub only_here: bool,
-    /// The admin door for `patchcord rooms`, unless its port was taken.
-    pub admin: Option<SocketAddr>,
+    /// Whether `patchcord rooms` works here; not if its port was taken.
+    pub has_admin_door: bool,
 }
 
 /// Runs the command to its end: the switchboard drains when the room is left.
@@ -43,7 +43,7 @@ pub async fn run(args: &HostArgs) -> Result<Exit, Failure> {
     let public = TcpListener::bind(args.bind).await.map_err(cannot_bind)?;
     let address = public.local_addr().map_err(cannot_bind)?;
     let admin = TcpListener::bind(ADMIN_ADDRESS).await.ok();
-    let hosting = Hosting::new(&room, address, admin.as_ref().map(|_| ADMIN_ADDRESS));
+    let hosting = Hosting::new(&room, address, admin.is_some());
 
     let (stop, stopped) = oneshot::channel::<()>();
     let switchboard = tokio::spawn(serve(Config::default(), Listeners { public, admin }, async {
@@ -61,7 +61,7 @@ pub async fn run(args: &HostArgs) -> Result<Exit, Failure> {
 }
 
 impl Hosting {
-    fn new(room: &str, bound: SocketAddr, admin: Option<SocketAddr>) -> Self {
+    fn new(room: &str, bound: SocketAddr, has_admin_door: bool) -> Self {
         let ip = if bound.ip().is_unspecified() { address_of_this_machine(bound.ip()) } else { bound.ip() };
         let url = format!("http://{}", SocketAddr::new(ip, bound.port()));
         // What begins with a dash is an option to any program unless it comes after two.
@@ -69,7 +69,7 @@ impl Hosting {
             false => format!("patchcord join {} --server {url}", shell_word(room)),
             true => format!("patchcord join --server {url} -- {}", shell_word(room)),
         };
-        Self { url, join_command, only_here: ip.is_loopback(), admin }
+        Self { url, join_command, only_here: ip.is_loopback(), has_admin_door }
     }
 }
 
@@ -78,9 +78,9 @@ impl Hosting {
     pub fn notices(&self) -> Vec<String> {
         let join = format!("others join with:  {}", self.join_command);
         let reach = self.only_here.then(|| "only this machine can reach the switchboard".to_owned());
-        let admin = match self.admin {
-            Some(address) => format!("look into the rooms with:  patchcord rooms --admin http://{address}"),
-            None => format!("the rooms cannot be looked into: {ADMIN_ADDRESS} is taken"),
+        let admin = match self.has_admin_door {
+            true => "look into the rooms with:  patchcord rooms".to_owned(),
+            false => format!("the rooms cannot be looked into: {ADMIN_ADDRESS} is taken"),
         };
         [Some(join), reach, Some(admin)].into_iter().flatten().collect()
     }
@@ -136,19 +136,19 @@ mod tests {
 
     #[test]
     fn others_are_told_the_address_that_is_bound() {
-        let hosting = Hosting::new("lobby", "127.0.0.1:5001".parse().unwrap(), None);
+        let hosting = Hosting::new("lobby", "127.0.0.1:5001".parse().unwrap(), false);
         assert_eq!(hosting.join_command, "patchcord join lobby --server http://127.0.0.1:5001");
         assert!(hosting.only_here);
-        let hosting = Hosting::new("-x", "127.0.0.1:5001".parse().unwrap(), None);
+        let hosting = Hosting::new("-x", "127.0.0.1:5001".parse().unwrap(), false);
         assert_eq!(hosting.join_command, "patchcord join --server http://127.0.0.1:5001 -- -x");
-        let hosting = Hosting::new("lobby", "[::1]:5001".parse().unwrap(), None);
+        let hosting = Hosting::new("lobby", "[::1]:5001".parse().unwrap(), false);
         assert_eq!(hosting.url, "http://[::1]:5001");
     }
 
     #[test]
     fn an_unspecified_address_is_told_to_nobody() {
         for bound in ["0.0.0.0:5001", "[::]:5001"] {
-            let hosting = Hosting::new("lobby", bound.parse().unwrap(), None);
+            let hosting = Hosting::new("lobby", bound.parse().unwrap(), false);
             let address: SocketAddr = hosting.url.strip_prefix("http://").unwrap().parse().unwrap();
             assert!(!address.ip().is_unspecified(), "{hosting:?}");
             assert_eq!(address.port(), 5001);

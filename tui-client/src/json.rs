@@ -14,43 +14,64 @@ use serde::Serialize;
 use crate::exit::Failure;
 
 /// The table that `--help` and the README show.
-pub const JSON_HELP: &str = r#"With --json each line is one object with "v":1 and "type". Unknown fields and types are to be ignored.
-Everything that is not plainly printable is escaped as \uXXXX. Times are RFC 3339, UTC, with milliseconds.
+pub const JSON_HELP: &str = r#"JSON:
+  With --json each line is one object with "v":1 and "type". Ignore fields and
+  types that you do not know. What is not plainly printable is written \uXXXX.
+  Times are RFC 3339, UTC, with milliseconds. Fields with ? may be absent.
+  Read stdout while you write stdin: output that nobody reads holds up the
+  session.
+
   Out:
-  hosting          url, join_command                 (patchcord host) others can join
-  joined           room, peer_id, name, server, peers[{peer_id, name, joined_at, attached}]
-                                                     we are in; peers are those that were there before
-  peer_joined      peer_id, name, joined_at, attached
-  peer_updated     peer_id, name, joined_at, attached  a new name, or its signaling was lost or is back
-  peer_left        peer_id, name, reason             left, disconnected, too_slow, removed, room_closed,
-                                                     server_shutdown or unknown
-  signaling        state, reason?                    connected or away; open channels are not touched
-  connection       peer_id, state, path, local?, remote?, round_trip_ms?
-                                                     state: new, connecting, connected, disconnected, failed or
-                                                     closed; path: direct, relay or null while unknown; local and
-                                                     remote: host, srflx, prflx or relay
-  channel_open     peer_id, name                     chat can flow
-  channel_closed   peer_id
-  message          id, peer_id, name, text, kind, direct, sent_at
-                                                     kind: plain or action; direct: for us alone; id counts per peer
-  typing           peer_id, active
-  accepted         id, ref?                          our message was taken; always before its receipts
-  receipt          id, peer_id, state                queued, sent, delivered or failed; one for each receiver
-  error            code, message, peer_id?, ref?     the session goes on; before joined it is the last line
-  ended            reason, message?, undelivered[{id, peer_id}]
-                                                     the last line; reason: left, removed, hangup, interrupted,
-                                                     terminated or failed
-  In (answered by accepted or error where a ref is allowed):
-  {"type":"message","text":"hi"}                     to everybody; optional: "to": peer_id, "kind": "action",
-                                                     "ref": any string up to 256 bytes, echoed
-  {"type":"connect","peer_id":"..."}                 begin to connect (with --wait, or again after a failure)
+  hosting         url, join_command
+                    patchcord host: others can join
+  joined          room, peer_id, name, server,
+                  peers[{peer_id, name, joined_at, attached}]
+                    we are in; peers are those that were there before
+  peer_joined     peer_id, name, joined_at, attached
+  peer_updated    peer_id, name, joined_at, attached
+                    a new name, or its signaling was lost (attached: false)
+  peer_left       peer_id, name, reason
+                    left, disconnected, too_slow, removed, room_closed,
+                    server_shutdown or unknown
+  signaling       state, reason?
+                    connected or away; open channels are not touched
+  connection      peer_id, state, path, local?, remote?, round_trip_ms?
+                    state: new, connecting, connected, disconnected, failed or
+                    closed; path: direct, relay or, while unknown, null;
+                    local, remote: host, srflx, prflx or relay
+  channel_open    peer_id, name
+  channel_closed  peer_id
+  message         id, peer_id, name, text, kind, direct, sent_at
+                    id: counts per peer; kind: plain or action;
+                    direct: to us alone
+  typing          peer_id, active
+  accepted        id, ref?
+                    our message was taken; comes before its receipts
+  receipt         id, peer_id, state
+                    queued, sent, delivered or failed; for each receiver
+  error           code, message, peer_id?, ref?
+                    the session goes on; before joined it is the last line
+  ended           reason, message?, undelivered[{id, peer_id}]
+                    the last line; reason: left, removed, hangup, interrupted,
+                    terminated or failed
+
+  In:
+  {"type":"message","text":"hi"}
+                    to everybody; optional: "to": a peer_id,
+                    "kind": "action", and "ref": a string of up to 256 bytes
+                    that accepted or error echoes
+  {"type":"connect","peer_id":"..."}
+                    begin to connect: with --wait, or again after a failure
   {"type":"rename","name":"..."}
-  {"type":"leave"}                                   deliver what is queued and leave, as the end of input does
-  Codes of error: invalid_json, invalid_request, unknown_type, unsupported_version, line_too_long (1 MiB),
-  not_utf8, nobody_here, no_such_peer, empty, too_long, queue_full, room_ended, undelivered, connect_timeout,
-  connection_failed, mesh_full, peer_misbehaved, rejected; before joined: invalid_server, unreachable,
-  join_timeout, refused, stream_ended, engine, cannot_bind; in the last line: switchboard_stopped.
-  Read stdout while you write stdin: output that nobody reads holds up the session."#;
+  {"type":"leave"}  deliver what is queued and leave, as the end of input does
+
+  Codes of error, for a line of input: invalid_json, invalid_request,
+  unknown_type, unsupported_version, line_too_long (1 MiB), not_utf8;
+  for a request: nobody_here, no_such_peer, empty, too_long, queue_full,
+  room_ended; for the session: connect_timeout, connection_failed, mesh_full,
+  peer_misbehaved, rejected, undelivered; when nothing could be joined:
+  invalid_server, unreachable, join_timeout, refused, stream_ended, engine,
+  cannot_bind, log_file, usage, system; at the end: switchboard_stopped."#;
 
 #[derive(Serialize)]
 struct Versioned<'a, T> {

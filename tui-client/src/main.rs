@@ -2,7 +2,6 @@
 
 use std::{io::Write, process::ExitCode};
 
-use clap::Parser;
 use patchcord::{
     cli::{Cli, Command},
     exit::{Exit, Failure},
@@ -10,7 +9,7 @@ use patchcord::{
 };
 
 fn main() -> ExitCode {
-    let cli = Cli::parse();
+    let cli = Cli::read();
     match run(&cli) {
         Ok(exit) => exit.into(),
         Err(failure) => {

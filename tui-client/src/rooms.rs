@@ -25,16 +25,24 @@ use crate::{
 use listing::Listing;
 
 /// The table that `--help` and the README show.
-pub const JSON_HELP: &str = r#"With --json each line is one object with "v":1 and "type". Unknown fields and types are to be ignored.
-  room             name, created_at, age_s, peers[{peer_id, name, joined_at, address, user_agent, attached}], counters
-                   counters: offers, answers, candidates, sealed, negotiations_begun, negotiations_answered
-  With --watch also, after a room line for each room that is there:
-  synced           all rooms that were there have been told; what follows are changes, and room is a new one
-  room_peer        room, peer_id, name, joined_at, address, user_agent, attached    joined, or changed
-  room_peer_left   room, peer_id, reason
-  room_activity    room, counters
-  room_closed      room
-  error            code, message                     the last line; codes: invalid_server, unreachable, refused"#;
+pub const JSON_HELP: &str = r#"JSON:
+  With --json each line is one object with "v":1 and "type". Ignore fields and
+  types that you do not know. What is not plainly printable is written \uXXXX.
+  room            name, created_at, age_s, counters,
+                  peers[{peer_id, name, joined_at, address, user_agent,
+                  attached}]
+                    counters: offers, answers, candidates, sealed,
+                    negotiations_begun, negotiations_answered
+  With --watch also:
+  synced            all rooms that were there have been told; what follows are
+                    changes, and room is a new one
+  room_peer       room, peer_id, name, joined_at, address, user_agent, attached
+                    joined, or changed
+  room_peer_left  room, peer_id, reason
+  room_activity   room, counters
+  room_closed     room
+  error           code, message
+                    the last line; code: invalid_server, unreachable, refused"#;
 
 /// How often ages are drawn anew on a terminal.
 const AGE_INTERVAL: Duration = Duration::from_secs(1);

@@ -1,0 +1,91 @@
+//! The arguments of `patchcord` as a shell passes them: mistakes are said in one place and with one code.
+#![allow(clippy::unwrap_used, reason = "a test that fails by unwrap has failed as it should")]
+
+#[path = "support/child.rs"]
+mod child;
+
+use std::process::Output;
+
+use child::{Child, Server, message, program};
+
+fn run(arguments: &[&str], variables: &[(&str, &str)]) -> (Option<i32>, String, String) {
+    let Output { status, stdout, stderr } =
+        program("patchcord").args(arguments).envs(variables.iter().copied()).output().unwrap();
+    (status.code(), String::from_utf8(stdout).unwrap(), String::from_utf8(stderr).unwrap())
+}
+
+#[test]
+fn without_a_command_the_help_is_shown() {
+    let (code, out, err) = run(&[], &[]);
+    assert_eq!((code, out.as_str()), (Some(2), ""));
+    assert!(err.contains("Usage: patchcord") && err.contains("patchcord host"), "{err}");
+}
+
+#[test]
+fn the_long_help_documents_variables_exit_codes_and_json() {
+    let (code, out, err) = run(&["join", "--help"], &[]);
+    assert_eq!((code, err.as_str()), (Some(0), ""));
+    let documented = [
+        "PATCHCORD_SERVER",
+        "PATCHCORD_NAME",
+        "PATCHCORD_ICE_SERVERS",
+        "PATCHCORD_LOG",
+        "http://127.0.0.1:50051",
+        "Exit codes:",
+        "channel_open",
+    ];
+    for part in documented {
+        assert!(out.contains(part), "{part} is missing:\n{out}");
+    }
+    assert!(run(&["rooms", "--help"], &[]).1.contains("PATCHCORD_ADMIN"));
+    assert!(run(&["host", "--help"], &[]).1.contains("PATCHCORD_BIND"));
+}
+
+#[test]
+fn a_mistake_is_told_and_has_a_code_of_its_own() {
+    let mistakes: [&[&str]; 5] = [
+        &["join"],
+        &["join", "lobby", "--plain", "--json"],
+        &["join", "lobby", "--server", "ftp://host"],
+        &["host", "--bind", "nowhere"],
+        &["join", "lobby", "--ice-server", "turn:host:3478"],
+    ];
+    for arguments in mistakes {
+        let (code, out, err) = run(arguments, &[]);
+        assert_eq!((code, out.as_str()), (Some(2), ""), "{arguments:?}");
+        assert!(err.starts_with("error: "), "{err}");
+    }
+}
+
+#[test]
+fn an_empty_variable_counts_as_not_set() {
+    let server = Server::start();
+    let mut command = program("patchcord");
+    command.args(["join", "lobby", "--local-address", "127.0.0.1", "--json"]);
+    command.env("PATCHCORD_SERVER", &server.public).env("USER", "ada");
+    for empty in ["PATCHCORD_NAME", "PATCHCORD_ICE_SERVERS", "PATCHCORD_LOG", "PATCHCORD_LOG_LEVEL"] {
+        command.env(empty, "");
+    }
+    let client = Child::start("ada", &mut command);
+    assert_eq!(client.event("joined")["name"], "ada");
+}
+
+#[test]
+fn a_log_is_written_where_it_was_asked_for_and_holds_no_chat() {
+    let folder = tempfile::tempdir().unwrap();
+    let log = folder.path().join("patchcord.log");
+    let server = Server::start();
+    let (bo, _) = server.json("lobby", "bo", &[]);
+    let flags = ["--json", "--log-level", "debug", "--log-file", log.to_str().unwrap()];
+    let mut ada = Child::start("ada", &mut server.join("lobby", "ada", &flags));
+    ada.say(message("a word between us"));
+    assert_eq!(bo.event("message")["text"], "a word between us");
+    ada.end_input();
+    let ended = ada.end();
+    assert_eq!((ended.code, ended.err), (Some(0), Vec::new()));
+    let logged = std::fs::read_to_string(&log).unwrap();
+    assert!(!logged.is_empty() && !logged.contains("a word between us"), "{logged}");
+
+    let (code, _, err) = run(&["join", "lobby", "--log-file", "/nowhere/at/all"], &[]);
+    assert_eq!((code, err.lines().count()), (Some(1), 1), "{err}");
+}
