@@ -3,6 +3,7 @@
 
 #![allow(dead_code, reason = "each test binary uses its own part")]
 
+pub mod process;
 pub mod raw;
 
 use std::{net::SocketAddr, time::Duration};
@@ -110,6 +111,8 @@ pub struct Peer {
     pub seq: u64,
     pub last_seq: u64,
     pub last_ack: u64,
+    /// The number of the last Ping, for tests that wait for an answer to all before it.
+    pub pinged: u64,
 }
 
 impl Peer {
@@ -118,7 +121,15 @@ impl Peer {
         let mut client = SignalingServiceClient::new(channel);
         let responses =
             timeout(DEADLINE, client.signal(ReceiverStream::new(stream))).await.unwrap()?.into_inner();
-        Ok(Self { id: String::new(), requests: Some(requests), responses, seq: 0, last_seq: 0, last_ack: 0 })
+        Ok(Self {
+            id: String::new(),
+            requests: Some(requests),
+            responses,
+            seq: 0,
+            last_seq: 0,
+            last_ack: 0,
+            pinged: 0,
+        })
     }
 
     pub async fn send_request(&mut self, request: SignalRequest) {

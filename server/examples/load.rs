@@ -1,0 +1,101 @@
+//! Measures a server that runs elsewhere: `load URL idle SESSIONS` opens sessions and waits for Enter;
+//! `load URL relay COUNT` sends offers from one peer to another and prints the time each took.
+
+use std::{error::Error, io::stdin, time::Duration};
+
+use patchcord_proto::v1::{
+    SignalRequest, SignalResponse,
+    signal_request::{Join, Message as Ask, Offer},
+    signal_response::Message as Told,
+    signaling_service_client::SignalingServiceClient,
+};
+use tokio::{sync::mpsc, time::Instant};
+use tokio_stream::wrappers::ReceiverStream;
+use tonic::{
+    Streaming,
+    transport::{Channel, Endpoint},
+};
+
+const SESSIONS_PER_CONNECTION: usize = 8;
+const PEERS_PER_ROOM: usize = 8;
+const SDP_BYTES: usize = 1024;
+
+type Outcome<T> = Result<T, Box<dyn Error>>;
+
+#[tokio::main]
+async fn main() -> Outcome<()> {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    match arguments.iter().map(String::as_str).collect::<Vec<_>>()[..] {
+        [url, "idle", sessions] => idle(url, sessions.parse()?).await,
+        [url, "relay", count] => relay(url, count.parse()?).await,
+        _ => Err("usage: load URL idle SESSIONS | load URL relay COUNT".into()),
+    }
+}
+
+struct Peer {
+    id: String,
+    requests: mpsc::Sender<SignalRequest>,
+    responses: Streaming<SignalResponse>,
+}
+
+async fn connect(url: &str) -> Outcome<Channel> {
+    Ok(Endpoint::from_shared(url.to_owned())?.tcp_nodelay(true).connect().await?)
+}
+
+async fn join(channel: Channel, room: String) -> Outcome<Peer> {
+    let (requests, stream) = mpsc::channel(1);
+    let mut client = SignalingServiceClient::new(channel);
+    let mut responses = client.signal(ReceiverStream::new(stream)).await?.into_inner();
+    let (display_name, user_agent) = ("load".to_owned(), "load/1".to_owned());
+    let join = Join { room, display_name, user_agent, access_token: String::new() };
+    requests.send(SignalRequest { seq: 0, ack: 0, message: Some(Ask::Join(join)) }).await?;
+    match responses.message().await?.and_then(|response| response.message) {
+        Some(Told::Joined(joined)) => Ok(Peer { id: joined.peer_id, requests, responses }),
+        other => Err(format!("not joined: {other:?}").into()),
+    }
+}
+
+async fn idle(url: &str, sessions: usize) -> Outcome<()> {
+    let mut channel = connect(url).await?;
+    let started = Instant::now();
+    for number in 0..sessions {
+        if number > 0 && number % SESSIONS_PER_CONNECTION == 0 {
+            channel = connect(url).await?;
+        }
+        let Peer { requests, mut responses, .. } =
+            join(channel.clone(), format!("room-{}", number / PEERS_PER_ROOM)).await?;
+        tokio::spawn(async move {
+            while let Ok(Some(_)) = responses.message().await {}
+            drop(requests);
+        });
+    }
+    println!("{sessions} sessions in {:?}; Enter ends them", started.elapsed());
+    stdin().read_line(&mut String::new())?;
+    Ok(())
+}
+
+async fn relay(url: &str, count: usize) -> Outcome<()> {
+    let sender = join(connect(url).await?, "load".to_owned()).await?;
+    let mut receiver = join(connect(url).await?, "load".to_owned()).await?;
+    let sdp = "x".repeat(SDP_BYTES);
+    let mut took: Vec<Duration> = Vec::with_capacity(count);
+    for _ in 0..count {
+        let offer = Offer { to_peer_id: receiver.id.clone(), sdp: sdp.clone() };
+        let started = Instant::now();
+        sender.requests.send(SignalRequest { seq: 0, ack: 0, message: Some(Ask::Offer(offer)) }).await?;
+        match receiver.responses.message().await?.and_then(|response| response.message) {
+            Some(Told::Offer(_)) => took.push(started.elapsed()),
+            other => return Err(format!("no offer: {other:?}").into()),
+        }
+    }
+    took.sort_unstable();
+    let at = |share: f64| took.get((took.len() as f64 * share) as usize).copied().unwrap_or_default();
+    println!(
+        "{count} offers of {SDP_BYTES} bytes: p50 {:?}, p99 {:?}, p99.9 {:?}",
+        at(0.5),
+        at(0.99),
+        at(0.999)
+    );
+    drop(sender.responses);
+    Ok(())
+}

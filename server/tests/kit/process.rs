@@ -1,0 +1,87 @@
+//! The real program as a process: its doors, its log, its end.
+
+use std::{
+    net::SocketAddr,
+    process::{ExitStatus, Stdio},
+    sync::{Arc, Mutex},
+};
+
+use tokio::{
+    io::{AsyncBufReadExt, BufReader},
+    process::{Child, ChildStderr, Command},
+    task::JoinHandle,
+    time::timeout,
+};
+
+use super::DEADLINE;
+
+pub struct Process {
+    pub public: SocketAddr,
+    pub admin: SocketAddr,
+    pub child: Child,
+    log: Arc<Mutex<String>>,
+    reading: JoinHandle<()>,
+}
+
+pub fn command() -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_patchcord-server"));
+    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true);
+    command
+}
+
+impl Process {
+    /// Starts the program on free ports.
+    pub async fn start(arguments: &[&str]) -> Self {
+        Self::start_at("127.0.0.1:0", "127.0.0.1:0", arguments).await
+    }
+
+    pub async fn start_at(listen: &str, admin_listen: &str, arguments: &[&str]) -> Self {
+        let addresses = ["--listen", listen, "--admin-listen", admin_listen, "--log-format", "json"];
+        let mut child = command().args(addresses).args(arguments).spawn().unwrap();
+        let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
+        let log = Arc::new(Mutex::new(String::new()));
+        let mut doors = std::collections::HashMap::new();
+        while doors.len() < 2 {
+            let line =
+                timeout(DEADLINE, lines.next_line()).await.unwrap().unwrap().expect("the program ended");
+            let event: serde_json::Value = serde_json::from_str(&line).expect("a log line is JSON");
+            if event["message"] == "listening" {
+                let address: SocketAddr = event["address"].as_str().unwrap().parse().unwrap();
+                doors.insert(event["door"].as_str().unwrap().to_owned(), address);
+            }
+        }
+        let reading = tokio::spawn(read(lines, Arc::clone(&log)));
+        Self { public: doors["public"], admin: doors["admin"], child, log, reading }
+    }
+
+    pub fn pid(&self) -> u32 {
+        self.child.id().expect("it runs")
+    }
+
+    pub async fn terminate(&self) {
+        let status = Command::new("kill").args(["-TERM", &self.pid().to_string()]).status().await.unwrap();
+        assert!(status.success());
+    }
+
+    /// How it ended, and all it logged after its start.
+    pub async fn ended(mut self) -> (ExitStatus, String) {
+        let status = timeout(DEADLINE, self.child.wait()).await.unwrap().unwrap();
+        timeout(DEADLINE, self.reading).await.unwrap().unwrap();
+        let log = std::mem::take(&mut *self.log.lock().unwrap());
+        (status, log)
+    }
+
+    /// Resident memory in KiB.
+    pub fn resident_kib(&self) -> u64 {
+        let statm = std::fs::read_to_string(format!("/proc/{}/statm", self.pid())).unwrap();
+        statm.split(' ').nth(1).unwrap().parse::<u64>().unwrap() * 4
+    }
+}
+
+async fn read(mut lines: tokio::io::Lines<BufReader<ChildStderr>>, log: Arc<Mutex<String>>) {
+    while let Ok(Some(line)) = lines.next_line().await {
+        let mut log = log.lock().unwrap();
+        log.push_str(&line);
+        log.push('\n');
+    }
+}
