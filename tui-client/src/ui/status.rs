@@ -77,6 +77,7 @@ fn delivery_words(delivery: &Delivery) -> String {
     match delivery.state() {
         DeliveryState::Delivered => "delivered".into(),
         DeliveryState::Failed if all => "not delivered".into(),
+        DeliveryState::Failed => format!("delivered to {delivered} of {of}, failed for the others"),
         DeliveryState::Queued if delivered == 0 => "queued: waits for a connection".into(),
         DeliveryState::Sent if all || delivered == 0 => "sent".into(),
         _ => format!("delivered to {delivered} of {of}"),

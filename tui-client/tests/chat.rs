@@ -1,0 +1,86 @@
+//! Two people chat on two screens, through a real server and a real data channel.
+#![cfg(unix)]
+#![allow(clippy::unwrap_used, reason = "a test that fails by unwrap has failed as it should")]
+
+mod kit;
+
+use kit::{pty::Pty, server::Server};
+
+fn pair(server: &Server) -> (Pty, Pty) {
+    let (ana, bo) = (server.join("ana"), server.join("bo"));
+    ana.wait_text("chat with bo is open");
+    bo.wait_text("chat with ana is open");
+    (ana, bo)
+}
+
+#[test]
+fn what_one_writes_the_other_reads_and_both_see_that_it_arrived() {
+    let server = Server::start();
+    let (ana, bo) = pair(&server);
+    ana.enter("hello bo");
+    bo.wait("the line", |screen| screen.contents().lines().any(|line| line.contains("ana        hello bo")));
+    ana.wait("the receipt", |screen| {
+        screen.contents().lines().any(|line| line.contains("hello bo") && line.contains("✓✓"))
+    });
+    bo.write("\x1b[200~two\rlines \u{1b}]0;title\u{7}\x1b[201~");
+    bo.wait_text("lines ␛]0;title␇");
+    bo.enter("");
+    ana.wait_text("lines ␛]0;title␇");
+    bo.enter("/me waves");
+    ana.wait_text("* bo waves");
+    ana.enter("/msg bo a word in private");
+    bo.wait_text("(to you alone) a word in private");
+    ana.enter("/nick anabel");
+    bo.wait_text("ana is now anabel");
+    for pty in [&ana, &bo] {
+        pty.enter("/quit");
+        assert!(pty.end().success());
+        pty.assert_restored();
+    }
+}
+
+#[test]
+fn one_who_writes_is_shown_as_writing() {
+    let server = Server::start();
+    let (ana, bo) = pair(&server);
+    ana.write("thinking");
+    bo.wait_text("ana is writing…");
+    ana.enter("");
+    bo.wait("the text instead", |screen| {
+        let contents = screen.contents();
+        contents.contains("thinking") && !contents.contains("ana is writing")
+    });
+}
+
+#[test]
+fn a_chat_goes_on_when_the_server_crashes_and_the_screen_says_so() {
+    let mut server = Server::start();
+    let (ana, bo) = pair(&server);
+    server.crash();
+    for pty in [&ana, &bo] {
+        pty.wait_text("signaling away");
+    }
+    ana.enter("still there?");
+    bo.wait_text("still there?");
+    bo.enter("still here");
+    ana.wait_text("still here");
+    ana.wait("the receipt", |screen| {
+        screen.contents().lines().any(|line| line.contains("still there?") && line.contains("✓✓"))
+    });
+}
+
+#[test]
+fn a_resize_lays_the_screen_out_anew() {
+    let server = Server::start();
+    let ana = server.join("ana");
+    ana.wait_text("ana (you)");
+    ana.resize(40, 10);
+    ana.wait("the narrow screen", |screen| {
+        let contents = screen.contents();
+        contents.contains("F1 help") && !contents.contains("ana (you)")
+    });
+    ana.resize(20, 5);
+    ana.wait_text("terminal too small");
+    ana.resize(100, 30);
+    ana.wait_text("ana (you)");
+}
