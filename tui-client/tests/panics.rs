@@ -67,7 +67,9 @@ mod parent {
     fn a_panic_of_another_thread_leaves_the_screen_alone_and_is_told() {
         let pty = run_child("panic-of-another-thread");
         pty.wait("it being told", |screen| {
-            screen.alternate_screen() && screen.contents().contains("TOLD:") && screen.contents().contains("boom of")
+            screen.alternate_screen()
+                && screen.contents().contains("TOLD:")
+                && screen.contents().contains("boom of")
         });
         assert_eq!(pty.switches(), (1, 0));
         pty.write("q");

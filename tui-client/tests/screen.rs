@@ -12,8 +12,8 @@ use patchcord::{
     ui,
 };
 use patchcord_peer::{
-    CandidateType, ConnectPolicy, ConnectionReport, ConnectionState, DeliveryState, Event, Message, MessageId,
-    Path, Peer, PeerId, RoomInfo, SignalingState, TextKind, Untrusted,
+    CandidateType, ConnectPolicy, ConnectionReport, ConnectionState, DeliveryState, Event, Message,
+    MessageId, Path, Peer, PeerId, RoomInfo, SignalingState, TextKind, Untrusted,
 };
 use ratatui::{Terminal, backend::TestBackend, style::Color};
 
@@ -143,11 +143,15 @@ fn busy(columns: u16, rows: u16) -> Scene {
     scene.says("bbbb1111", "just between us: \u{1b}[31mit fails\u{202e} on IPv6 only", TextKind::Plain, true);
     let delivered = DeliveryState::Delivered;
     scene.send("same here", &[("bbbb1111", delivered), ("cccc1111", delivered), ("dddd1111", delivered)]);
-    scene.send("a longer text that has to be wrapped because it does not fit in one row of the pane",
-        &[("bbbb1111", delivered), ("cccc1111", delivered)]);
+    scene.send(
+        "a longer text that has to be wrapped because it does not fit in one row of the pane",
+        &[("bbbb1111", delivered), ("cccc1111", delivered)],
+    );
     scene.send("/msg cy only for you 👩\u{200d}👩\u{200d}👧\u{200d}👦", &[("cccc1111", DeliveryState::Sent)]);
-    scene.send("first line\nsecond line", &[("dddd1111", DeliveryState::Failed), ("bbbb1111", delivered),
-        ("cccc1111", delivered)]);
+    scene.send(
+        "first line\nsecond line",
+        &[("dddd1111", DeliveryState::Failed), ("bbbb1111", delivered), ("cccc1111", delivered)],
+    );
     scene.room(Event::Typing { peer_id: id("cccc1111"), active: true });
     scene
 }
@@ -225,7 +229,12 @@ fn the_network_view_explains_each_connection() {
         undelivered: 1,
     };
     scene.event(AppEvent::Connections(vec![
-        report("bbbb1111", ConnectionState::Connected, Some(path(false, 900)), Some(Duration::from_millis(14))),
+        report(
+            "bbbb1111",
+            ConnectionState::Connected,
+            Some(path(false, 900)),
+            Some(Duration::from_millis(14)),
+        ),
         report("dddd1111", ConnectionState::Failed, None, None),
     ]));
     insta::assert_snapshot!(scene.drawn());
@@ -243,7 +252,10 @@ fn without_colours_no_cell_has_one_and_otherwise_none_has_a_ground() {
     for (theme, coloured) in [(Theme::Plain, false), (Theme::Sixteen, true), (Theme::Indexed, true)] {
         let terminal = busy(80, 24).terminal(theme);
         let cells = terminal.backend().buffer().content();
-        assert!(cells.iter().all(|cell| cell.bg == Color::Reset), "{theme:?}: the ground is the terminal's own");
+        assert!(
+            cells.iter().all(|cell| cell.bg == Color::Reset),
+            "{theme:?}: the ground is the terminal's own"
+        );
         assert_eq!(cells.iter().any(|cell| cell.fg != Color::Reset), coloured, "{theme:?}");
         let hard = [Color::White, Color::Black, Color::Gray, Color::DarkGray];
         assert!(cells.iter().all(|cell| !hard.contains(&cell.fg)), "{theme:?}: readable on light and dark");
@@ -254,7 +266,12 @@ fn without_colours_no_cell_has_one_and_otherwise_none_has_a_ground() {
 fn a_resize_there_and_back_shows_the_same() {
     let mut scene = busy(80, 24);
     for index in 0..50 {
-        scene.says("bbbb1111", &format!("line {index} {}", "word ".repeat(index % 30)), TextKind::Plain, false);
+        scene.says(
+            "bbbb1111",
+            &format!("line {index} {}", "word ".repeat(index % 30)),
+            TextKind::Plain,
+            false,
+        );
     }
     scene.key(KeyCode::PageUp, KeyModifiers::NONE);
     let before = scene.drawn();

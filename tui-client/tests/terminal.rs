@@ -65,7 +65,8 @@ fn sigint_from_outside_restores_the_terminal() {
 fn ctrl_z_gives_the_terminal_to_the_shell_and_fg_brings_the_screen_back() {
     let server = Server::start();
     let script = r#"set -m; "$@"; echo IS-STOPPED; read line; fg >/dev/null; echo HAS-ENDED"#;
-    let mut arguments: Vec<String> = ["-c", script, "sh", env!("CARGO_BIN_EXE_patchcord")].map(Into::into).into();
+    let mut arguments: Vec<String> =
+        ["-c", script, "sh", env!("CARGO_BIN_EXE_patchcord")].map(Into::into).into();
     arguments.extend(server.arguments("ana"));
     let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
     let pty = Pty::run(Path::new("/bin/sh"), &arguments, 80, 24);
@@ -93,7 +94,9 @@ fn a_stop_and_continue_from_outside_draws_the_screen_again() {
     let pty = server.join("ana");
     pty.signal(Signal::STOP);
     pty.signal(Signal::CONT);
-    pty.wait("the screen again", |screen| screen.alternate_screen() && screen.contents().contains("you are ana"));
+    pty.wait("the screen again", |screen| {
+        screen.alternate_screen() && screen.contents().contains("you are ana")
+    });
     pty.enter("/who");
     pty.wait_text("ana: you (id ");
     pty.enter("/quit");

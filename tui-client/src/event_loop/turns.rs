@@ -5,6 +5,7 @@ use std::{collections::VecDeque, io, io::Write, time::Duration};
 use crossterm::event::Event as InputEvent;
 use jiff::tz::TimeZone;
 use patchcord_peer::{EndReason, Event};
+use ratatui::layout::{Position, Rect};
 use tokio::sync::mpsc;
 
 use super::{Outcome, Reason, Session, StopSignal, frames, frames::Frames, requests::Requests};
@@ -166,7 +167,9 @@ impl Turns {
     }
 
     fn repaint(&mut self) {
-        if self.screen.clear().is_err() {
+        // Not `clear`: that asks the terminal for the cursor's place, and the answer would be read as keys.
+        let size = self.screen.size();
+        if size.and_then(|size| self.screen.resize(Rect::from((Position::ORIGIN, size)))).is_err() {
             self.lose_terminal();
         }
         self.frames.mark();

@@ -69,7 +69,12 @@ impl Pty {
     }
 
     pub fn resize(&self, columns: u16, rows: u16) {
-        self.output.0.lock().unwrap().parser.screen_mut()
+        self.output
+            .0
+            .lock()
+            .unwrap()
+            .parser
+            .screen_mut()
             .set_size(NonZero::new(rows).unwrap(), NonZero::new(columns).unwrap());
         self.master.resize(PtySize { rows, cols: columns, pixel_width: 0, pixel_height: 0 }).unwrap();
     }
@@ -120,7 +125,11 @@ impl Pty {
         assert!(!screen.bracketed_paste(), "bracketed paste is on");
         assert!(!screen.hide_cursor(), "the cursor is hidden");
         assert_eq!(screen.mouse_protocol_mode(), vt100::MouseProtocolMode::None);
-        assert_eq!(count(&output.raw, b"\x1b[?1004h"), count(&output.raw, b"\x1b[?1004l"), "focus reporting is on");
+        assert_eq!(
+            count(&output.raw, b"\x1b[?1004h"),
+            count(&output.raw, b"\x1b[?1004l"),
+            "focus reporting is on"
+        );
         assert_eq!(count(&output.raw, b"\x1b[>1u"), count(&output.raw, b"\x1b[<1u"), "keyboard flags are on");
         let termios = format!("{:?}", self.master.get_termios().unwrap());
         assert_eq!(termios, self.termios, "raw mode is on");
