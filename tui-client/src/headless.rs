@@ -27,7 +27,10 @@ use outbox::Outbox;
 use requests::Requests;
 
 /// For leaving after a signal: whoever sent it waits.
-const SIGNAL_LEAVE_TIMEOUT: Duration = Duration::from_secs(5);
+const SIGNAL_LEAVE_TIMEOUT: Duration = Duration::from_secs(4);
+
+/// For the last lines after a signal.
+const SIGNAL_WRITE_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// Bytes of output that are gathered from events at hand before they are written.
 const BATCH_BYTES: usize = 64 * 1024;
@@ -102,7 +105,7 @@ impl<F: Face> Session<F> {
         tokio::select! {
             // Nothing can be done about an output that is closed by now.
             _ = self.outbox.write() => {}
-            () = sleep(SIGNAL_LEAVE_TIMEOUT), if hurry => {}
+            () = sleep(SIGNAL_WRITE_TIMEOUT), if hurry => {}
             signal = signals.next() => ending = signal,
         }
         ending.exit(self.deliveries.complete())
@@ -145,15 +148,15 @@ impl<F: Face> Session<F> {
         let mut leaving = std::pin::pin!(room.leave());
         let mut left = false;
         loop {
-            // A closed output is known by then, or of no interest any more.
-            let _ = self.outbox.write().await;
             let ended = tokio::select! {
                 departure = &mut leaving, if !left => {
                     left = true;
                     self.deliveries.departed(departure);
                     None
                 }
-                event = self.events.recv() => self.events_at_hand(event),
+                // A closed output is of no interest any more: what was printed is dropped.
+                _ = self.outbox.write(), if !self.outbox.is_empty() => None,
+                event = self.events.recv(), if self.outbox.is_empty() => self.events_at_hand(event),
                 (answer, receipts) = self.requests.answer() => {
                     self.answered(answer, receipts);
                     None

@@ -54,6 +54,11 @@ impl<O: AsyncWrite + Unpin, E: AsyncWrite + Unpin> Outbox<O, E> {
         &mut self.printed
     }
 
+    /// Whether nothing waits.
+    pub(super) fn is_empty(&self) -> bool {
+        self.printed.bytes() == 0
+    }
+
     /// Writes what waits. Cancel-safe: what is not written stays. Fails once, when stdout is closed; a closed
     /// stderr is nothing to end a chat for.
     pub(super) async fn write(&mut self) -> io::Result<()> {
