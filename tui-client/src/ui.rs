@@ -1,4 +1,4 @@
-//! The screen: reads the app and draws it, and changes nothing. Every text goes through [`Canvas`], which takes
+//! The screen: reads the app and draws it, and changes nothing. Every text goes through `Canvas`, which takes
 //! nothing that has not passed the gate.
 
 use ratatui::{Frame, layout::Rect, style::Style};

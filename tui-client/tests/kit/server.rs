@@ -17,9 +17,8 @@ impl Server {
     pub fn start() -> Self {
         let runtime =
             tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
-        let mut config = Config::default();
-        config.listen = "127.0.0.1:0".parse().unwrap();
-        config.no_admin = true;
+        let listen = "127.0.0.1:0".parse().unwrap();
+        let config = Config { listen, no_admin: true, ..Config::default() };
         let listeners = runtime.block_on(Listeners::bind(&config)).unwrap();
         let address = listeners.public.local_addr().unwrap();
         let (shutdown, stopped) = oneshot::channel::<()>();
