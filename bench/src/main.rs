@@ -1,3 +1,56 @@
-//! Load generator and benchmarks; prints the figures that the README quotes.
+//! Benchmarks: each prints its figures and, in the same run, those of something to compare them with.
+//! All traffic is on loopback; every run is bounded.
 
-fn main() {}
+mod figures;
+mod opening;
+mod processes;
+mod relay;
+
+use clap::{Parser, Subcommand};
+
+/// Measures what the README quotes. Build everything first: `cargo build --release --workspace`.
+#[derive(Parser)]
+#[command(version)]
+struct Arguments {
+    #[command(subcommand)]
+    benchmark: Benchmark,
+}
+
+#[derive(Subcommand)]
+enum Benchmark {
+    /// From `joined` of a second `patchcord join --json` process to its `channel_open`; beside it the same
+    /// between two rooms of one process.
+    Open {
+        /// Openings, each in a room of its own.
+        #[arg(long, default_value_t = 100)]
+        runs: usize,
+    },
+    /// Both sides join with --wait and connect at the same instant; each run must end in one working channel.
+    Glare {
+        /// Openings, each in a room of its own.
+        #[arg(long, default_value_t = 200)]
+        runs: usize,
+    },
+    /// Texts both ways between two `patchcord join --json` processes, all receipted.
+    Chat {
+        /// Texts each way.
+        #[arg(long, default_value_t = 1000)]
+        texts: usize,
+    },
+    /// An offer through the server, from one stream to the other; beside it the same bytes over bare TCP.
+    Relay {
+        /// Offers, one after the other.
+        #[arg(long, default_value_t = 10_000)]
+        offers: usize,
+    },
+}
+
+#[tokio::main]
+async fn main() -> anyhow::Result<()> {
+    match Arguments::parse().benchmark {
+        Benchmark::Open { runs } => opening::open(runs).await,
+        Benchmark::Glare { runs } => opening::glare(runs).await,
+        Benchmark::Chat { texts } => opening::chat(texts).await,
+        Benchmark::Relay { offers } => relay::relay(offers).await,
+    }
+}

@@ -43,6 +43,12 @@ const ICE_DISCONNECTED_TIMEOUT: Duration = Duration::from_secs(5);
 const ICE_FAILED_TIMEOUT: Duration = Duration::from_secs(15);
 const ICE_KEEPALIVE_INTERVAL: Duration = Duration::from_secs(2);
 
+/// Between two rounds of connectivity checks (RFC 8445 section 14.2 permits 5 ms), and how many a pair gets. On a fast
+/// path the engine often nominates in the round after the one that succeeded, so its default of 200 ms is felt,
+/// and its default of 7 rounds gives up a pair before a distant peer may have begun.
+const ICE_CHECK_INTERVAL: Duration = Duration::from_millis(20);
+const ICE_CHECKS_MAX: u16 = 500;
+
 /// How long a better pair may take to show up before one of this kind is accepted. A peer-reflexive pair is
 /// often the direct path itself, seen before its candidate came.
 const SRFLX_ACCEPTANCE_WAIT: Duration = Duration::from_millis(100);
@@ -255,6 +261,7 @@ fn settings(relay_only: bool, local_addresses: &[IpAddr]) -> webrtc::peer_connec
             Some(ICE_FAILED_TIMEOUT),
             Some(ICE_KEEPALIVE_INTERVAL),
         )
+        .with_ice_connection_attempts(Some(ICE_CHECK_INTERVAL), Some(ICE_CHECKS_MAX))
         .with_host_acceptance_min_wait(Some(Duration::ZERO))
         .with_prflx_acceptance_min_wait(Some(Duration::ZERO))
         .with_srflx_acceptance_min_wait(Some(SRFLX_ACCEPTANCE_WAIT))
