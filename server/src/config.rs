@@ -35,10 +35,12 @@ pub const FIRST_MESSAGE_TIMEOUT: Duration = Duration::from_secs(5);
 pub const ACK_EVERY: u64 = 16;
 /// How long after a request the peer is told so, if nothing else goes out.
 pub const ACK_DELAY: Duration = Duration::from_millis(250);
+/// How often a peer may change its profile: everybody in the room has to be told each time.
+pub const UPDATE_PROFILE_INTERVAL: Duration = Duration::from_secs(1);
 /// How long open streams and connections have to end by themselves after the signal to stop.
 pub const DRAIN_TIMEOUT: Duration = Duration::from_secs(3);
 /// How long connections that did not end by themselves have to be cut.
-pub const CUT_TIMEOUT: Duration = Duration::from_secs(1);
+pub const CUT_TIMEOUT: Duration = Duration::from_millis(500);
 /// Over how long peers that have to come back are spread.
 pub const RECONNECT_SPREAD: Duration = Duration::from_secs(1);
 /// How long handling of a unary call may take.
@@ -124,7 +126,7 @@ pub struct Config {
     pub turn_secret: Option<Secret>,
 
     /// A file that holds that secret; white space at its ends is dropped.
-    #[arg(long, env = "PATCHCORD_TURN_SECRET_FILE", value_name = "PATH")]
+    #[arg(long, env = "PATCHCORD_TURN_SECRET_FILE", value_name = "PATH", value_parser = any_path)]
     pub turn_secret_file: Option<PathBuf>,
 
     /// Seconds that TURN credentials are good for, 60 to 86400. Peers are sent new ones before.
@@ -202,6 +204,11 @@ impl Config {
             stall_timeout: crate::frame::duration(STALL_TIMEOUT),
         }
     }
+}
+
+/// An empty one too: compose files set variables to nothing, which is to say that they are not set.
+fn any_path(path: &str) -> Result<PathBuf, std::convert::Infallible> {
+    Ok(path.into())
 }
 
 fn in_range(flag: &'static str, given: u64, min: u64, max: u64) -> Result<(), ConfigError> {

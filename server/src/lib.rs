@@ -23,10 +23,10 @@ mod signaling;
 mod store;
 mod switchboard;
 
-use std::{net::SocketAddr, sync::Arc};
+use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use patchcord_proto::v1::{room_service_server, signaling_service_server};
-use tokio::{net::TcpListener, time::timeout};
+use tokio::{net::TcpListener, task::JoinSet, time::timeout};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tonic::service::Routes;
 use tonic_health::{ServingStatus, server::HealthReporter};
@@ -79,66 +79,97 @@ pub async fn serve(
     let switchboard = Switchboard::new(Arc::clone(&metrics));
     let store = Arc::new(Memory::new(Arc::clone(&switchboard), config.rooms_max, config.peers_per_room_max));
     let exchange = exchange(&config, Arc::clone(&store), switchboard, metrics)?;
-    let stopping = CancellationToken::new();
-    let cut = CancellationToken::new();
+    let stopping = Stopping::default();
     let public = Door::public(&exchange)?;
     let admin = match &listeners.admin {
-        Some(_) => Some(Door::admin(&exchange, &stopping)?),
+        Some(_) => Some(Door::admin(&exchange, &stopping.public)?),
         None => None,
     };
     for door in std::iter::once(&public).chain(&admin) {
         door.report(ServingStatus::Serving).await;
     }
     let reporters: Vec<_> = std::iter::once(&public).chain(&admin).map(Door::reporter).collect();
-    let activity = tokio::spawn(async move { store.report_activity().await });
-    let serving = async {
-        let public = public.serve(&config, listeners.public, &exchange.metrics, &stopping, &cut);
-        let admin = async {
-            match admin.zip(listeners.admin) {
-                Some((door, listener)) => {
-                    door.serve(&config, listener, &exchange.metrics, &stopping, &cut).await
-                }
-                None => Ok(()),
+    // Dropped, they end: no task outlives this future, however it ends.
+    let _cut_at_the_latest = stopping.cut.clone().drop_guard();
+    let mut reporting = JoinSet::new();
+    reporting.spawn(async move { store.report_activity().await });
+    let cut = &stopping.cut;
+    let public = public.serve(&config, listeners.public, &exchange.metrics, &stopping.public, cut);
+    let admin = async {
+        match admin.zip(listeners.admin) {
+            Some((door, listener)) => {
+                door.serve(&config, listener, &exchange.metrics, &stopping.admin, cut).await
             }
-        };
-        tokio::try_join!(public, admin).map(drop)
-    };
-    tokio::pin!(serving);
-    let early = tokio::select! {
-        outcome = &mut serving => Some(outcome),
-        () = shutdown => None,
-    };
-    let outcome = match early {
-        Some(outcome) => outcome,
-        None => {
-            tracing::info!("draining");
-            for (reporter, services) in reporters {
-                doors::report(&reporter, services, ServingStatus::NotServing).await;
+            None => {
+                stopping.admin.cancelled().await;
+                Ok(())
             }
-            exchange.switchboard.drain();
-            stopping.cancel();
-            end(serving, &cut).await
         }
     };
-    activity.abort();
+    tokio::pin!(public, admin);
+    tokio::select! {
+        outcome = &mut public => return outcome,
+        outcome = &mut admin => return outcome,
+        () = shutdown => {}
+    }
+    tracing::info!("draining");
+    for (reporter, services) in reporters {
+        doors::report(&reporter, services, ServingStatus::NotServing).await;
+    }
+    exchange.switchboard.drain();
+    let outcome = stopping.stop(public, admin).await;
     exchange.tasks.close();
     // Their streams are gone, so nothing keeps them.
     let _ = timeout(CUT_TIMEOUT, exchange.tasks.wait()).await;
     outcome
 }
 
-/// Lets connections end by themselves, then cuts them.
-async fn end(
-    serving: impl Future<Output = Result<(), ServeError>>,
-    cut: &CancellationToken,
-) -> Result<(), ServeError> {
-    tokio::pin!(serving);
-    if let Ok(outcome) = timeout(DRAIN_TIMEOUT, &mut serving).await {
-        return outcome;
+/// The steps of an end.
+#[derive(Default)]
+struct Stopping {
+    public: CancellationToken,
+    admin: CancellationToken,
+    cut: CancellationToken,
+}
+
+impl Stopping {
+    /// Closes the public door and, once it is closed, the admin door: until then that tells whoever asks that
+    /// the server is not ready. What does not end by itself is cut.
+    async fn stop(
+        &self,
+        public: impl Future<Output = Result<(), ServeError>>,
+        admin: impl Future<Output = Result<(), ServeError>>,
+    ) -> Result<(), ServeError> {
+        self.public.cancel();
+        let public = async {
+            let outcome = self.end(public, DRAIN_TIMEOUT).await;
+            self.admin.cancel();
+            outcome
+        };
+        let admin = async {
+            tokio::pin!(admin);
+            tokio::select! {
+                outcome = &mut admin => outcome,
+                () = self.admin.cancelled() => self.end(admin, CUT_TIMEOUT).await,
+            }
+        };
+        tokio::try_join!(public, admin).map(drop)
     }
-    cut.cancel();
-    // Beyond this a connection is stuck in a way that no wait heals.
-    timeout(CUT_TIMEOUT, serving).await.unwrap_or(Ok(()))
+
+    /// Lets connections end by themselves, then cuts all that are left.
+    async fn end(
+        &self,
+        door: impl Future<Output = Result<(), ServeError>>,
+        patience: Duration,
+    ) -> Result<(), ServeError> {
+        tokio::pin!(door);
+        if let Ok(outcome) = timeout(patience, &mut door).await {
+            return outcome;
+        }
+        self.cut.cancel();
+        // Beyond this a connection is stuck in a way that no wait heals.
+        timeout(CUT_TIMEOUT, door).await.unwrap_or(Ok(()))
+    }
 }
 
 /// What is behind the doors.

@@ -174,7 +174,12 @@ impl Outbox {
 
     /// The last request that was carried out or rejected.
     pub fn set_ack(&self, ack: u64) {
-        self.state.lock().ack = ack;
+        let mut state = self.state.lock();
+        if ack < state.ack_told {
+            // A new attempt to join counts from the start again.
+            state.ack_told = 0;
+        }
+        state.ack = ack;
     }
 
     /// How many numbered requests the peer does not yet know to be done.

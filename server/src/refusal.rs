@@ -94,6 +94,11 @@ impl Refusal {
         Self::passing(Code::PeerBusy, message, Duration::from_millis(500))
     }
 
+    /// Asked again too soon.
+    pub fn rate_limited(what: &str, retry_after: Duration) -> Self {
+        Self::passing(Code::RateLimited, format!("{what} comes too soon after the last"), retry_after)
+    }
+
     /// A number that does not follow its predecessor.
     pub fn out_of_sequence(seq: u64, expected: u64) -> Self {
         Self::lasting(Code::OutOfSequence, format!("seq is {seq}; {expected} was to follow"))

@@ -74,19 +74,21 @@ impl RoomService for Rooms {
         let page = self.store.page(&request.name_prefix, after.as_deref(), size).await;
         let now = SystemTime::now();
         let mut response = ListRoomsResponse::default();
-        let (mut bytes, mut more) = (0, page.more);
+        let (mut bytes, mut next_after) = (0, page.next_after);
         for snapshot in page.rooms {
             if bytes >= PAGE_BYTES_MAX {
-                more = true;
                 break;
             }
+            let name = snapshot.name.clone();
             let room = room(snapshot, now);
             bytes += room.encoded_len();
             response.rooms.push(room);
+            if bytes >= PAGE_BYTES_MAX {
+                next_after = Some(name);
+            }
         }
-        if more && let Some(last) = response.rooms.last() {
-            response.next_page_token = page_token::write(&last.name);
-        }
+        response.next_page_token =
+            next_after.map(|name| page_token::write(name.as_str())).unwrap_or_default();
         response.total_rooms = u32::try_from(self.store.room_count().await).unwrap_or(u32::MAX);
         Ok(Response::new(response))
     }

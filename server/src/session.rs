@@ -19,7 +19,7 @@ use patchcord_proto::{
 use tokio::time::Instant;
 
 use crate::{
-    config::{ACK_DELAY, ACK_EVERY, FIRST_MESSAGE_TIMEOUT},
+    config::{ACK_DELAY, ACK_EVERY, FIRST_MESSAGE_TIMEOUT, UPDATE_PROFILE_INTERVAL},
     frame::{self, Frame},
     name::DisplayName,
     outbox::Ending,
@@ -54,6 +54,8 @@ struct Session<'a> {
     membership: &'a Membership,
     sequence: Sequence,
     ack_at: Option<Instant>,
+    /// From when the profile may be updated again.
+    update_profile_from: Instant,
     renew_at: Option<Instant>,
 }
 
@@ -61,7 +63,7 @@ impl<'a> Session<'a> {
     fn new(caller: &'a mut Caller, membership: &'a Membership, sequence: Sequence) -> Self {
         let renew_at =
             caller.exchange.ice_servers.renewal_interval().map(|interval| Instant::now() + interval);
-        Self { caller, membership, sequence, ack_at: None, renew_at }
+        Self { caller, membership, sequence, ack_at: None, update_profile_from: Instant::now(), renew_at }
     }
 
     async fn run(mut self) -> LeaveReason {
@@ -112,15 +114,24 @@ impl<'a> Session<'a> {
                 // As for a refusal.
                 let _ = self.caller.outbox.push(Frame::pong(nonce));
             }
-            Some(Message::UpdateProfile(UpdateProfile { display_name })) => {
-                let display_name = DisplayName::parse(&display_name, DISPLAY_NAME_BYTES_MAX)
-                    .ok_or_else(|| Refusal::invalid_display_name(DISPLAY_NAME_BYTES_MAX))?;
-                let Membership { exchange, room, peer_id, .. } = self.membership;
-                exchange.store.rename(room, *peer_id, display_name).await;
-            }
+            Some(Message::UpdateProfile(update)) => self.update_profile(update, decoded_at).await?,
             Some(asked) => self.relay(asked, decoded_at).await?,
         }
         Ok(Next::Continue)
+    }
+
+    async fn update_profile(&mut self, update: UpdateProfile, now: Instant) -> Result<(), Refusal> {
+        let display_name = DisplayName::parse(&update.display_name, DISPLAY_NAME_BYTES_MAX)
+            .ok_or_else(|| Refusal::invalid_display_name(DISPLAY_NAME_BYTES_MAX))?;
+        // Being told must not be lost, so a flood of it would end those who read slowly.
+        let wait = self.update_profile_from.saturating_duration_since(now);
+        if !wait.is_zero() {
+            return Err(Refusal::rate_limited("update_profile", wait));
+        }
+        self.update_profile_from = now + UPDATE_PROFILE_INTERVAL;
+        let Membership { exchange, room, peer_id, .. } = self.membership;
+        exchange.store.rename(room, *peer_id, display_name).await;
+        Ok(())
     }
 
     async fn relay(&self, asked: Message, decoded_at: Instant) -> Result<(), Refusal> {

@@ -72,6 +72,7 @@ pub struct Responses {
     outbox: Arc<Outbox>,
     metrics: Arc<Metrics>,
     _line: Line,
+    /// Held until the transport lets the stream go: one that ended and is not read still counts.
     _permit: StreamPermit,
     _counted: Counted,
 }

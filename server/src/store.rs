@@ -65,8 +65,8 @@ pub struct RoomSnapshot {
 pub struct Page {
     /// The rooms.
     pub rooms: Vec<RoomSnapshot>,
-    /// Whether more follow.
-    pub more: bool,
+    /// If more follow: the name that they come after.
+    pub next_after: Option<RoomName>,
 }
 
 /// What a watcher is told: first a room each with `Opened`, then `Synced`, then what changes.

@@ -92,18 +92,31 @@ async fn a_server_that_stops_takes_nobody_in() {
 }
 
 #[tokio::test]
-async fn readiness_ends_before_the_process_does() {
+async fn the_admin_door_says_that_the_server_is_not_ready_while_it_drains() {
     let mut server = Server::start().await;
-    // An open HTTP/1.1 connection outlives the listener, but not the answer to its next request.
-    let mut socket = tokio::net::TcpStream::connect(server.admin).await.unwrap();
+    let (mut peer, _) = server.join("lobby", "peer").await;
+    // It will not read its end, so that draining lasts.
+    let mut stuck = RawCall::open_with_window(server.public, 0).await;
+    stuck.send_request(&join_request(1, "lobby", "stuck"));
+    peer.peer_joined().await;
     assert_eq!(server.get("/readyz").await.0, 200);
-    let _admin = connect(server.admin).await;
     server.begin_stop();
-    let request = b"GET /readyz HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n";
-    let _ = socket.write_all(request).await;
-    let mut answer = String::new();
-    let read = tokio::io::AsyncReadExt::read_to_string(&mut socket, &mut answer);
-    let _ = timeout(DEADLINE, read).await.unwrap();
-    assert!(answer.is_empty() || answer.contains(" 503 "), "{answer}");
+    peer.rest().await.1.unwrap_err();
+    assert_eq!(server.get("/readyz").await.0, 503);
+    assert_eq!(server.get("/livez").await.0, 200);
+    let mut health = HealthClient::new(connect(server.admin).await);
+    let request = HealthCheckRequest { service: "patchcord.v1.SignalingService".to_owned() };
+    assert_eq!(health.check(request).await.unwrap().into_inner().status, 2);
     server.stopped().await;
+}
+
+#[tokio::test]
+async fn a_server_that_is_dropped_leaves_nothing_running() {
+    let mut server = Server::start().await;
+    let (mut peer, _) = server.join("lobby", "peer").await;
+    server.abort().await;
+    let (told, end) = peer.rest().await;
+    assert!(told.is_empty(), "{told:?}");
+    end.unwrap_err();
+    TcpListener::bind(server.public).await.unwrap();
 }

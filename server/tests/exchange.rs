@@ -191,8 +191,21 @@ async fn update_profile_is_told_to_everybody() {
     }
     one.ask(Ask::UpdateProfile(UpdateProfile { display_name: "\u{202e}".to_owned() })).await;
     assert_eq!(one.rejected_code().await, Code::InvalidDisplayName);
+    // Everybody has to be told of each, so not too many are taken.
+    for number in 0..1_000 {
+        one.ask(Ask::UpdateProfile(UpdateProfile { display_name: number.to_string() })).await;
+        match one.told().await {
+            Told::Rejected(rejected) => {
+                assert_eq!((rejected.code(), rejected.retryable), (Code::RateLimited, true));
+                assert!(rejected.retry_after.is_some());
+                break;
+            }
+            Told::PeerUpdated(_) => assert!(number < 999, "never too many"),
+            told => panic!("{told:?}"),
+        }
+    }
     let (_, joined) = server.join("lobby", "third").await;
-    assert!(joined.peers.iter().any(|peer| peer.display_name == "new name"));
+    assert!(joined.peers.iter().all(|peer| peer.display_name != "one"));
 }
 
 #[tokio::test]

@@ -68,9 +68,12 @@ async fn help_names_every_flag_its_variable_and_default() {
     assert!(text(&output.stdout).starts_with("patchcord-server "));
 }
 
+/// Arguments, variables, and what the line has to name.
+type Case = (&'static [&'static str], &'static [(&'static str, &'static str)], &'static str);
+
 #[tokio::test]
 async fn bad_configuration_is_one_line_and_exit_code_2() {
-    let cases: [(&[&str], &[(&str, &str)], &str); 12] = [
+    let cases: [Case; 12] = [
         (&["--listen", "nonsense"], &[], "nonsense"),
         (&[], &[("PATCHCORD_LISTEN", "nonsense")], "nonsense"),
         (&["--frobnicate"], &[], "--frobnicate"),
@@ -95,6 +98,16 @@ async fn bad_configuration_is_one_line_and_exit_code_2() {
         );
         assert!(output.stdout.is_empty());
     }
+}
+
+#[tokio::test]
+async fn a_variable_set_to_nothing_is_not_set() {
+    let empty =
+        ["STUN_URL", "TURN_URL", "TURN_SECRET", "TURN_SECRET_FILE"].map(|name| format!("PATCHCORD_{name}"));
+    let variables: Vec<_> = empty.iter().map(|name| (name.as_str(), "")).collect();
+    // Past the checks, it finds no place to listen.
+    let output = run(&["--listen", "192.0.2.1:1"], &variables).await;
+    assert_eq!(output.status.code(), Some(1), "{}", text(&output.stderr));
 }
 
 #[tokio::test]
@@ -246,4 +259,25 @@ async fn memory_stays_flat_under_joins_that_come_to_nothing() {
         resident.push(process.resident_kib());
     }
     assert!(resident[3] < resident[0] + 4 * 1024, "{resident:?} KiB");
+}
+
+#[tokio::test]
+async fn running_out_of_file_descriptors_slows_accepting_down_and_passes() {
+    let process = Process::start_with_files(40).await;
+    let mut sockets = Vec::new();
+    for _ in 0..80 {
+        sockets.push(tokio::net::TcpStream::connect(process.public).await.unwrap());
+    }
+    // Several tries, so that it is seen to wait between them: 10, 20, 40, 80, 160 ms and so on.
+    let deadline = tokio::time::Instant::now() + DEADLINE;
+    while process.logged("cannot accept") < 6 {
+        assert!(tokio::time::Instant::now() < deadline, "it never ran out");
+        tokio::task::yield_now().await;
+    }
+    drop(sockets);
+    let mut peer = Peer::open(connect(process.public).await).await.unwrap();
+    peer.join("lobby", "peer").await;
+    // Spinning would have logged thousands.
+    let tries = process.logged("cannot accept");
+    assert!(tries < 100, "{tries}");
 }

@@ -133,6 +133,18 @@ fn acknowledgements_ride_and_go_alone_only_if_they_must() {
     assert_eq!(outbox.ack_debt(), 0);
 }
 
+#[test]
+fn a_count_that_starts_again_is_acknowledged_again() {
+    let outbox = opened();
+    outbox.set_ack(9);
+    outbox.push(frame(1)).unwrap();
+    assert_eq!(taken(&outbox).ack, 9);
+    outbox.set_ack(1);
+    assert_eq!(outbox.ack_debt(), 1);
+    outbox.push_ack();
+    assert_eq!(taken(&outbox).ack, 1);
+}
+
 #[tokio::test]
 async fn who_waits_for_frames_or_changes_is_woken() {
     let outbox = opened();

@@ -65,7 +65,7 @@ impl Memory {
         self.rooms.read().get(name).cloned()
     }
 
-    fn cell_or_new(&self, name: &RoomName) -> Result<SharedCell, JoinError> {
+    fn cell_or_new(&self, name: &RoomName, created_at: SystemTime) -> Result<SharedCell, JoinError> {
         if let Some(cell) = self.cell(name.as_str()) {
             return Ok(cell);
         }
@@ -75,7 +75,7 @@ impl Memory {
             Entry::Occupied(entry) => Ok(Arc::clone(entry.get())),
             Entry::Vacant(_) if count >= self.rooms_max => Err(JoinError::TooManyRooms),
             Entry::Vacant(entry) => {
-                let room = Room::new(name.clone(), SystemTime::now(), self.peers_per_room_max);
+                let room = Room::new(name.clone(), created_at, self.peers_per_room_max);
                 let cell = Cell { room, closed: false, last_change: 0, active: false };
                 Ok(Arc::clone(entry.insert(Arc::new(Mutex::new(cell)))))
             }
@@ -134,7 +134,7 @@ impl Memory {
 impl Store for Memory {
     async fn join(&self, room: &RoomName, member: Arc<Member>) -> Result<Vec<Arc<Member>>, JoinError> {
         loop {
-            let cell = self.cell_or_new(room)?;
+            let cell = self.cell_or_new(room, member.joined_at)?;
             let mut locked = cell.lock();
             if !locked.closed {
                 return self.join_cell(&mut locked, member);
@@ -208,8 +208,11 @@ impl Store for Memory {
 
     async fn page(&self, name_prefix: &str, after: Option<&str>, rooms_max: usize) -> Page {
         let (cells, more) = cells(&self.rooms, name_prefix, after, rooms_max);
-        let rooms = cells.iter().map(|cell| RoomSnapshot::from(&cell.lock().room));
-        Page { rooms: rooms.filter(|room| !room.members.is_empty()).collect(), more }
+        let mut rooms: Vec<_> = cells.iter().map(|cell| RoomSnapshot::from(&cell.lock().room)).collect();
+        let next_after = rooms.last().filter(|_| more).map(|room| room.name.clone());
+        // Between its look-up and its lock a room may have emptied.
+        rooms.retain(|room| !room.members.is_empty());
+        Page { rooms, next_after }
     }
 
     async fn room_count(&self) -> usize {

@@ -64,6 +64,13 @@ impl Server {
         timeout(DEADLINE, self.task.take().unwrap()).await.unwrap().unwrap().unwrap();
     }
 
+    /// Drops it as it is.
+    pub async fn abort(&mut self) {
+        let task = self.task.take().unwrap();
+        task.abort();
+        assert!(task.await.unwrap_err().is_cancelled());
+    }
+
     pub async fn channel(&self) -> Channel {
         connect(self.public).await
     }

@@ -36,8 +36,21 @@ impl Process {
     }
 
     pub async fn start_at(listen: &str, admin_listen: &str, arguments: &[&str]) -> Self {
+        Self::spawn(command(), listen, admin_listen, arguments).await
+    }
+
+    /// With as few file descriptors as a shell's ulimit says.
+    pub async fn start_with_files(files_max: u32) -> Self {
+        let mut shell = Command::new("sh");
+        let script = format!("ulimit -n {files_max}; exec \"$0\" \"$@\"");
+        shell.args(["-c", &script, env!("CARGO_BIN_EXE_patchcord-server")]);
+        shell.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true);
+        Self::spawn(shell, "127.0.0.1:0", "127.0.0.1:0", &[]).await
+    }
+
+    async fn spawn(mut command: Command, listen: &str, admin_listen: &str, arguments: &[&str]) -> Self {
         let addresses = ["--listen", listen, "--admin-listen", admin_listen, "--log-format", "json"];
-        let mut child = command().args(addresses).args(arguments).spawn().unwrap();
+        let mut child = command.args(addresses).args(arguments).spawn().unwrap();
         let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
         let log = Arc::new(Mutex::new(String::new()));
         let mut doors = std::collections::HashMap::new();
@@ -69,6 +82,11 @@ impl Process {
         timeout(DEADLINE, self.reading).await.unwrap().unwrap();
         let log = std::mem::take(&mut *self.log.lock().unwrap());
         (status, log)
+    }
+
+    /// How often a message was logged so far.
+    pub fn logged(&self, message: &str) -> usize {
+        self.log.lock().unwrap().matches(message).count()
     }
 
     /// Resident memory in KiB.

@@ -11,12 +11,9 @@ use proptest::prelude::*;
 use prost::Message;
 
 use super::*;
-use crate::{
-    metrics::Metrics,
-    outbox::Outbox,
-    room::{Counters, RelayKind},
-    switchboard::Line,
-};
+use crate::{metrics::Metrics, outbox::Outbox, room::RelayKind, switchboard::Line};
+
+mod watch;
 
 const ROOMS_MAX: usize = 3;
 const PEERS_MAX: usize = 3;
@@ -142,77 +139,100 @@ impl Reference {
     }
 }
 
+/// The store and the reference side by side.
+struct Play {
+    world: World,
+    reference: Reference,
+    streams: Vec<Stream>,
+}
+
+impl Play {
+    fn peer(&self, index: usize) -> PeerId {
+        self.streams[index % self.streams.len()].peer_id
+    }
+
+    async fn step(&mut self, number: usize, step: Step) -> Result<(), TestCaseError> {
+        match step {
+            Step::Join(room) => self.join(ROOM_NAMES[room]).await?,
+            Step::Close(room) => self.close(ROOM_NAMES[room]).await?,
+            _ if self.streams.is_empty() => {}
+            Step::Leave(index) => self.leave(self.peer(index)).await?,
+            Step::Relay(from, to) => self.relay(self.peer(from), self.peer(to), number.to_string()).await?,
+            Step::Remove(index) => self.remove(self.peer(index)).await?,
+        }
+        check(&self.world, &mut self.reference, &self.streams).await
+    }
+
+    async fn join(&mut self, room: &'static str) -> Result<(), TestCaseError> {
+        let reference = &mut self.reference;
+        let expected = match reference.rooms.get(room) {
+            Some(members) if members.len() == PEERS_MAX => Err(JoinError::RoomFull),
+            Some(members) => Ok(members.clone()),
+            None if reference.rooms.len() == ROOMS_MAX => Err(JoinError::TooManyRooms),
+            None => Ok(vec![]),
+        };
+        let joined = self.world.join(room).await;
+        prop_assert_eq!(joined.as_ref().map(|(_, roster)| roster.clone()).map_err(|error| *error), expected);
+        if let Ok((stream, roster)) = joined {
+            for member in roster {
+                let came = Note::Came(stream.peer_id.to_string());
+                reference.notes.entry(member).or_default().push(came);
+            }
+            reference.rooms.entry(room).or_default().push(stream.peer_id);
+            reference.notes.insert(stream.peer_id, vec![Note::Opened]);
+            self.streams.push(stream);
+        }
+        Ok(())
+    }
+
+    async fn leave(&mut self, peer_id: PeerId) -> Result<(), TestCaseError> {
+        let room = self.reference.room_of(peer_id);
+        let left = self.world.store.leave(&name(room.unwrap_or("a")), peer_id, LeaveReason::Left).await;
+        prop_assert_eq!(left, room.is_some());
+        self.reference.take_out(peer_id, LeaveReason::Left);
+        Ok(())
+    }
+
+    async fn relay(&mut self, from: PeerId, to: PeerId, text: String) -> Result<(), TestCaseError> {
+        let room = self.reference.room_of(from);
+        let relayed = self.world.relay(room.unwrap_or("a"), from, to, &text).await;
+        let may = from != to && room.is_some() && room == self.reference.room_of(to);
+        prop_assert_eq!(relayed, if may { Ok(()) } else { Err(RelayError::NoSuchPeer) });
+        if may {
+            self.reference.notes.entry(to).or_default().push(Note::Offered(from.to_string(), text));
+        }
+        Ok(())
+    }
+
+    async fn remove(&mut self, peer_id: PeerId) -> Result<(), TestCaseError> {
+        let room = self.reference.room_of(peer_id);
+        let dismissal = Dismissal { reason: LeaveReason::Removed, message: String::new() };
+        let removed = self.world.store.remove(&name(room.unwrap_or("a")), peer_id, dismissal).await;
+        prop_assert_eq!(removed, room.is_some());
+        if removed {
+            self.reference.take_out(peer_id, LeaveReason::Removed);
+            self.reference.notes.entry(peer_id).or_default().push(Note::SentAway);
+        }
+        Ok(())
+    }
+
+    async fn close(&mut self, room: &'static str) -> Result<(), TestCaseError> {
+        let dismissal = Dismissal { reason: LeaveReason::RoomClosed, message: String::new() };
+        let closed = self.world.store.close(&name(room), dismissal).await;
+        let members = self.reference.rooms.remove(room);
+        prop_assert_eq!(closed, members.as_ref().map(Vec::len));
+        for member in members.into_iter().flatten() {
+            self.reference.notes.entry(member).or_default().push(Note::SentAway);
+        }
+        Ok(())
+    }
+}
+
 async fn play(steps: Vec<Step>) -> Result<(), TestCaseError> {
     let world = World::new(ROOMS_MAX, PEERS_MAX);
-    let mut reference = Reference::default();
-    let mut streams: Vec<Stream> = Vec::new();
+    let mut play = Play { world, reference: Reference::default(), streams: Vec::new() };
     for (number, step) in steps.into_iter().enumerate() {
-        match step {
-            Step::Join(room) => {
-                let room = ROOM_NAMES[room];
-                let expected = match reference.rooms.get(room) {
-                    Some(members) if members.len() == PEERS_MAX => Err(JoinError::RoomFull),
-                    Some(members) => Ok(members.clone()),
-                    None if reference.rooms.len() == ROOMS_MAX => Err(JoinError::TooManyRooms),
-                    None => Ok(vec![]),
-                };
-                let joined = world.join(room).await;
-                prop_assert_eq!(
-                    joined.as_ref().map(|(_, roster)| roster.clone()).map_err(|error| *error),
-                    expected
-                );
-                if let Ok((stream, roster)) = joined {
-                    for member in roster {
-                        let came = Note::Came(stream.peer_id.to_string());
-                        reference.notes.entry(member).or_default().push(came);
-                    }
-                    reference.rooms.entry(room).or_default().push(stream.peer_id);
-                    reference.notes.insert(stream.peer_id, vec![Note::Opened]);
-                    streams.push(stream);
-                }
-            }
-            _ if streams.is_empty() => {}
-            Step::Leave(index) => {
-                let peer_id = streams[index % streams.len()].peer_id;
-                let room = reference.room_of(peer_id);
-                let left = world.store.leave(&name(room.unwrap_or("a")), peer_id, LeaveReason::Left).await;
-                prop_assert_eq!(left, room.is_some());
-                reference.take_out(peer_id, LeaveReason::Left);
-            }
-            Step::Relay(from, to) => {
-                let (from, to) = (streams[from % streams.len()].peer_id, streams[to % streams.len()].peer_id);
-                let room = reference.room_of(from);
-                let text = number.to_string();
-                let relayed = world.relay(room.unwrap_or("a"), from, to, &text).await;
-                let may = from != to && room.is_some() && room == reference.room_of(to);
-                prop_assert_eq!(relayed, if may { Ok(()) } else { Err(RelayError::NoSuchPeer) });
-                if may {
-                    reference.notes.entry(to).or_default().push(Note::Offered(from.to_string(), text));
-                }
-            }
-            Step::Remove(index) => {
-                let peer_id = streams[index % streams.len()].peer_id;
-                let room = reference.room_of(peer_id);
-                let dismissal = Dismissal { reason: LeaveReason::Removed, message: String::new() };
-                let removed = world.store.remove(&name(room.unwrap_or("a")), peer_id, dismissal).await;
-                prop_assert_eq!(removed, room.is_some());
-                if removed {
-                    reference.take_out(peer_id, LeaveReason::Removed);
-                    reference.notes.entry(peer_id).or_default().push(Note::SentAway);
-                }
-            }
-            Step::Close(room) => {
-                let room = ROOM_NAMES[room];
-                let dismissal = Dismissal { reason: LeaveReason::RoomClosed, message: String::new() };
-                let closed = world.store.close(&name(room), dismissal).await;
-                let members = reference.rooms.remove(room);
-                prop_assert_eq!(closed, members.as_ref().map(Vec::len));
-                for member in members.into_iter().flatten() {
-                    reference.notes.entry(member).or_default().push(Note::SentAway);
-                }
-            }
-        }
-        check(&world, &mut reference, &streams).await?;
+        play.step(number, step).await?;
     }
     Ok(())
 }
@@ -251,11 +271,13 @@ proptest! {
             for name in &names {
                 streams.push(world.join(name).await.unwrap());
             }
-            let mut listed: Vec<String> = Vec::new();
+            let (mut listed, mut after) = (Vec::new(), None::<RoomName>);
             loop {
-                let page = world.store.page(&prefix, listed.last().map(String::as_str), size).await;
+                let page = world.store.page(&prefix, after.as_ref().map(RoomName::as_str), size).await;
+                assert!(page.rooms.len() <= size);
                 listed.extend(page.rooms.iter().map(|room| room.name.as_str().to_owned()));
-                if !page.more {
+                after = page.next_after;
+                if after.is_none() {
                     return listed;
                 }
             }
@@ -291,130 +313,4 @@ async fn racing_joins_and_leaves_keep_capacity_and_leave_nothing_behind() {
     }
     assert!(joins >= 500, "{joins}");
     assert_eq!(world.store.room_count().await, 0);
-}
-
-/// What a watcher knows, kept as a client would keep it; panics at a gap or a repetition.
-#[derive(Default)]
-struct View {
-    rooms: BTreeMap<String, Vec<PeerId>>,
-    synced: bool,
-}
-
-impl View {
-    fn apply(&mut self, change: Change) {
-        match change {
-            Change::Opened(room) => {
-                let members = room.members.iter().map(|member| member.peer_id).collect();
-                assert!(self.rooms.insert(room.name.as_str().to_owned(), members).is_none(), "opened twice");
-            }
-            Change::Synced => assert!(!std::mem::replace(&mut self.synced, true), "synced twice"),
-            Change::Joined(room, member) => {
-                let members = self.rooms.get_mut(room.as_str()).expect("joined an unknown room");
-                assert!(!members.contains(&member.peer_id), "joined twice");
-                members.push(member.peer_id);
-            }
-            Change::Left(room, peer_id, _) => {
-                let members = self.rooms.get_mut(room.as_str()).expect("left an unknown room");
-                let index = members.iter().position(|member| *member == peer_id).expect("left twice");
-                members.remove(index);
-            }
-            Change::Closed(room) => {
-                let members = self.rooms.remove(room.as_str()).expect("closed an unknown room");
-                assert!(members.is_empty(), "closed with members");
-            }
-            Change::Updated(..) | Change::Activity(..) => {}
-        }
-    }
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_watch_that_starts_amid_changes_misses_and_repeats_none() {
-    for _ in 0..20 {
-        let world = Arc::new(World::new(1_000, 4));
-        let stirring: Vec<_> = (0..3)
-            .map(|stirrer| {
-                let world = Arc::clone(&world);
-                tokio::spawn(async move {
-                    let mut kept = Vec::new();
-                    for round in 0..200 {
-                        let room = format!("room-{}", (stirrer * 7 + round * 3) % 40);
-                        let Ok((stream, _)) = world.join(&room).await else { continue };
-                        if round % 3 == 0 {
-                            kept.push(stream);
-                        } else {
-                            world.store.leave(&name(&room), stream.peer_id, LeaveReason::Left).await;
-                        }
-                    }
-                    kept
-                })
-            })
-            .collect();
-        let mut changes = world.store.watch("room-".to_owned()).await;
-        let mut kept = Vec::new();
-        for stirrer in stirring {
-            kept.extend(stirrer.await.unwrap());
-        }
-        let mut view = View::default();
-        while !view.synced {
-            view.apply(changes.recv().await.unwrap().unwrap());
-        }
-        // The last change: once it is told as one, all before it have been.
-        let (_last, _) = world.join("room-last").await.unwrap();
-        while view.rooms.get("room-last").is_none_or(Vec::is_empty) {
-            view.apply(changes.recv().await.unwrap().unwrap());
-        }
-        let page = world.store.page("room-", None, 1_000).await;
-        let rooms = page.rooms.iter().map(|room| {
-            let members = room.members.iter().map(|member| member.peer_id).collect();
-            (room.name.as_str().to_owned(), members)
-        });
-        assert_eq!(view.rooms, rooms.collect());
-    }
-}
-
-#[tokio::test(start_paused = true)]
-async fn activity_is_told_once_a_second_and_only_when_there_was_some() {
-    let world = Arc::new(World::new(10, 4));
-    let reporting = tokio::spawn({
-        let world = Arc::clone(&world);
-        async move { world.store.report_activity().await }
-    });
-    let (one, _) = world.join("lobby").await.unwrap();
-    let (other, _) = world.join("lobby").await.unwrap();
-    let mut changes = world.store.watch(String::new()).await;
-    assert!(matches!(changes.recv().await, Some(Ok(Change::Opened(_)))));
-    assert!(matches!(changes.recv().await, Some(Ok(Change::Synced))));
-    for second in 1..=3 {
-        let start = tokio::time::Instant::now();
-        for _ in 0..10 {
-            world.relay("lobby", one.peer_id, other.peer_id, "v=0").await.unwrap();
-        }
-        match changes.recv().await.unwrap().unwrap() {
-            Change::Activity(_, Counters { offers, .. }) => assert_eq!(offers, second * 10),
-            change => panic!("{change:?}"),
-        }
-        assert!(start.elapsed().as_millis() >= 1_000);
-        other.told();
-    }
-    // Nothing moves: nothing is told, and what comes next is the next change.
-    tokio::time::advance(std::time::Duration::from_secs(60)).await;
-    world.store.leave(&name("lobby"), one.peer_id, LeaveReason::Left).await;
-    assert!(matches!(changes.recv().await, Some(Ok(Change::Left(..)))));
-    reporting.abort();
-}
-
-#[tokio::test]
-async fn a_watcher_that_does_not_keep_up_is_told_so() {
-    let world = World::new(10, 4);
-    let mut changes = world.store.watch(String::new()).await;
-    assert!(matches!(changes.recv().await, Some(Ok(Change::Synced))));
-    for _ in 0..4_000 {
-        let (stream, _) = world.join("lobby").await.unwrap();
-        world.store.leave(&name("lobby"), stream.peer_id, LeaveReason::Left).await;
-    }
-    let mut last = None;
-    while let Some(change) = changes.recv().await {
-        last = Some(change);
-    }
-    assert!(matches!(last, Some(Err(WatchLost))), "{last:?}");
 }
