@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # Does with the containers what a person does: builds and starts them, looks in with grpcurl, chats between
 # two of them directly and through the relay, stops them. Each line "ok" is something that was looked at.
-# Everything it makes has a project name of its own and is taken down at the end.
+# Everything it makes has a project name of its own and is taken down at the end. Exit code 77: there is no
+# docker daemon here and none can be started.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 
@@ -47,9 +48,11 @@ take_down() {
     for pid in $(jobs -p); do
         [[ $pid == "$dockerd_pid" ]] || kill "$pid" 2>/dev/null || true
     done
-    compose down --volumes --remove-orphans --timeout 5 >"$scratch/down" 2>&1 || cat "$scratch/down" >&2
+    if ((status != 77)); then
+        compose down --volumes --remove-orphans --timeout 5 >"$scratch/down" 2>&1 || cat "$scratch/down" >&2
+    fi
     if [[ -n $dockerd_pid ]]; then
-        kill "$dockerd_pid"
+        kill "$dockerd_pid" 2>/dev/null || true
         wait "$dockerd_pid" || true
     fi
     rm -rf "$scratch"
@@ -64,7 +67,15 @@ start_daemon() {
     echo "starting dockerd"
     dockerd --mtu "$mtu" >"$scratch/dockerd.log" 2>&1 &
     dockerd_pid=$!
-    wait_for 60 "docker daemon" docker info >/dev/null 2>&1
+    local deadline=$((SECONDS + 60))
+    until docker info >/dev/null 2>&1; do
+        if ! kill -0 "$dockerd_pid" 2>/dev/null || ((SECONDS >= deadline)); then
+            tail -n 5 "$scratch/dockerd.log" >&2
+            echo "no docker daemon answers, and this one does not start" >&2
+            exit 77
+        fi
+        sleep 0.2
+    done
 }
 
 health_is() {
