@@ -241,6 +241,16 @@ fn the_network_view_explains_each_connection() {
 }
 
 #[test]
+fn tab_lists_what_it_goes_round_through() {
+    let mut scene = busy(80, 24);
+    scene.event(AppEvent::Paste("/msg b".into()));
+    scene.key(KeyCode::Tab, KeyModifiers::NONE);
+    let drawn = scene.drawn();
+    assert!(drawn.contains("─ Tab: bo#bbbb  bo#dddd ─"), "{drawn}");
+    assert!(drawn.contains("> /msg bo#bbbb "), "{drawn}");
+}
+
+#[test]
 fn the_roster_of_a_small_screen_lies_over_the_transcript() {
     let mut scene = busy(50, 12);
     scene.key(KeyCode::Char('p'), KeyModifiers::CONTROL);

@@ -229,6 +229,7 @@ impl App {
 
     fn departed(&mut self, undelivered: usize, now: Moment) -> Vec<Effect> {
         self.undelivered = undelivered;
+        self.close_connections();
         let then_quit = matches!(self.phase, Phase::Leaving { then_quit: true });
         if !matches!(self.phase, Phase::Ended(EndReason::Removed { .. })) {
             self.phase = Phase::Ended(EndReason::Left);

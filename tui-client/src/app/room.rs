@@ -51,7 +51,12 @@ impl App {
                 let name = SafeText::name(&display_name);
                 self.channel_open(&peer_id, name, now);
             }
-            Event::ChannelClosed { peer_id } => self.channel_closed(&peer_id, now),
+            // Told by what follows, that the peer left or what failed; the roster shows it meanwhile.
+            Event::ChannelClosed { peer_id } => {
+                if let Some(member) = self.roster.get_mut(&peer_id) {
+                    (member.channel_open, member.typing_until) = (false, None);
+                }
+            }
             Event::Message(message) => return self.message(&message, now),
             Event::Receipt { message_id, peer_id, state } => {
                 if let Some(entry) = self.outbox.receipt(message_id, &peer_id, state) {
@@ -118,15 +123,6 @@ impl App {
         self.notice(Level::Info, &format!("chat with {handle} is open{}", path.unwrap_or_default()), now);
     }
 
-    fn channel_closed(&mut self, peer_id: &PeerId, now: Moment) {
-        let Some(member) = self.roster.get_mut(peer_id) else { return };
-        (member.channel_open, member.typing_until) = (false, None);
-        if self.phase == Phase::Joined {
-            let handle = self.roster.handle(peer_id);
-            self.notice(Level::Info, &format!("chat with {handle} is closed: what you write waits"), now);
-        }
-    }
-
     fn message(&mut self, message: &Message, now: Moment) -> Vec<Effect> {
         if let Some(member) = self.roster.get_mut(&message.peer_id) {
             member.typing_until = None;
@@ -182,10 +178,15 @@ impl App {
         let quits =
             self.surface == Surface::Lines || matches!(self.phase, Phase::Leaving { then_quit: true });
         self.phase = Phase::Ended(reason);
+        self.close_connections();
+        if quits { vec![Effect::Quit] } else { Vec::new() }
+    }
+
+    /// Out of the room nobody is connected.
+    pub(super) fn close_connections(&mut self) {
         for member in self.roster.members_mut() {
             (member.state, member.path, member.channel_open) = (ConnectionState::Closed, None, false);
             member.typing_until = None;
         }
-        if quits { vec![Effect::Quit] } else { Vec::new() }
     }
 }

@@ -5,8 +5,8 @@ use std::time::{Duration, SystemTime};
 use crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
 use jiff::Timestamp;
 use patchcord_peer::{
-    ConnectionState, DeliveryState, Departure, Event, LeaveReason, Message, MessageId, Peer, PeerId, Recipients,
-    SendError, TextKind, Untrusted,
+    ConnectionState, DeliveryState, Departure, Event, LeaveReason, Message, MessageId, Peer, PeerId,
+    Recipients, SendError, TextKind, Untrusted,
 };
 
 use super::*;
@@ -162,7 +162,10 @@ fn a_refused_text_is_marked_and_the_reason_told() {
 fn with_nobody_there_or_a_mistyped_command_the_text_stays() {
     let mut bench = Bench::with(Vec::new());
     assert_eq!(bench.enter("hello"), []);
-    assert_eq!((bench.app.composer().text(), bench.hint()), ("hello".into(), "nobody else is here yet".into()));
+    assert_eq!(
+        (bench.app.composer().text(), bench.hint()),
+        ("hello".into(), "nobody else is here yet".into())
+    );
     bench.control('c');
     assert_eq!(bench.enter("/qiut"), []);
     assert_eq!(bench.app.composer().text(), "/qiut");
@@ -206,7 +209,11 @@ fn texts_that_come_while_one_reads_above_are_counted_and_marked() {
     assert_ne!(reading, Viewport::Newest);
     bench.message("bbbb1111", "new one");
     bench.message("bbbb1111", "new two");
-    assert_eq!((bench.app.screen().unread, bench.app.screen().viewport), (2, reading), "the view has not moved");
+    assert_eq!(
+        (bench.app.screen().unread, bench.app.screen().viewport),
+        (2, reading),
+        "the view has not moved"
+    );
     let line = bench.app.screen().unread_line.unwrap();
     assert_eq!(bench.app.transcript().index(line), Some(bench.app.transcript().len() - 2));
     bench.key(KeyCode::End, KeyModifiers::CONTROL);
@@ -345,7 +352,10 @@ fn a_new_name_is_shown_when_it_was_taken() {
     assert_eq!(bench.enter("/nick ana"), [Effect::SetDisplayName { name: "ana".into() }]);
     assert_eq!(bench.app.roster().my_name().as_str(), "me");
     bench.event(AppEvent::Renamed { name: "ana".into(), result: Ok(()) });
-    assert_eq!((bench.app.roster().my_name().as_str(), bench.last_text().as_str()), ("ana", "you are ana now"));
+    assert_eq!(
+        (bench.app.roster().my_name().as_str(), bench.last_text().as_str()),
+        ("ana", "you are ana now")
+    );
 }
 
 #[test]

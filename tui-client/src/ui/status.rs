@@ -19,9 +19,10 @@ pub fn draw(app: &App, theme: Theme, canvas: &mut Canvas<'_>) {
     let pill = pill(app);
     let pill_columns = pill.as_ref().map_or(0, |pill| wrap::width(pill.as_str()) + 1);
     let room = canvas.columns().saturating_sub(pill_columns + 3);
-    let (text, style) = match app.hint() {
-        Some(hint) => (hint.clone(), theme.alert()),
-        None => (SafeText::line(&words(app).join(" · ")), style(app, theme)),
+    let (text, style) = match (app.hint(), candidates(app)) {
+        (Some(hint), _) => (hint.clone(), theme.alert()),
+        (None, Some(candidates)) => (candidates, theme.heading()),
+        (None, None) => (SafeText::line(&words(app).join(" · ")), style(app, theme)),
     };
     if !text.as_str().is_empty() {
         let text = SafeText::line(&format!(" {} ", wrap::truncate(&text, room.saturating_sub(2))));
@@ -30,6 +31,13 @@ pub fn draw(app: &App, theme: Theme, canvas: &mut Canvas<'_>) {
     if let Some(pill) = pill {
         canvas.put_right(0, 0, &pill, theme.alert());
     }
+}
+
+/// What Tab goes round through, when there is a choice.
+fn candidates(app: &App) -> Option<SafeText> {
+    let candidates = app.completion()?.candidates();
+    let names: Vec<&str> = candidates.iter().map(|name| name.trim_end_matches([' ', ':'])).collect();
+    (names.len() > 1).then(|| SafeText::line(&format!("Tab: {}", names.join("  "))))
 }
 
 fn style(app: &App, theme: Theme) -> ratatui::style::Style {

@@ -4,7 +4,7 @@ use patchcord_peer::{ConnectionState, EndReason, SignalingState};
 
 use super::Canvas;
 use crate::{
-    app::{App, Phase, connection_word, path_words},
+    app::{App, Phase, connection_word, layout, path_words},
     safe_text::SafeText,
     theme::Theme,
     wrap,
@@ -17,24 +17,27 @@ const NAME_COLUMNS: usize = 20;
 pub fn draw(app: &App, theme: Theme, canvas: &mut Canvas<'_>) {
     let room = wrap::truncate(app.room(), NAME_COLUMNS);
     let me = wrap::truncate(app.roster().my_name(), NAME_COLUMNS);
-    let parts = [format!(" #{room}"), me.to_string(), peers(app), signaling(app).into()];
+    let mut parts = vec![format!(" #{room}"), me.to_string()];
+    parts.extend(peers(app, canvas.columns() >= layout::ROSTER_COLUMNS_MIN.into()));
+    parts.push(signaling(app).into());
     let end = canvas.put(0, 0, &SafeText::line(&parts.join(" · ")), theme.title());
     canvas.style_row(0, theme.title());
     canvas.put_right(0, end + 2, HELP, theme.title());
 }
 
-fn peers(app: &App) -> String {
+fn peers(app: &App, counted: bool) -> Vec<String> {
     let members = app.roster().members();
     match members {
-        [] => "alone".into(),
+        [] => vec!["alone".into()],
         [member] => {
             let path = member.path.map(|path| format!(" {}", path_words(&path))).unwrap_or_default();
-            format!("1 peer · {}{path}", connection_word(member.state))
+            let state = format!("{}{path}", connection_word(member.state));
+            if counted { vec!["1 peer".into(), state] } else { vec![state] }
         }
         _ => {
             let connected =
                 members.iter().filter(|member| member.state == ConnectionState::Connected).count();
-            format!("{} peers · {connected} connected", members.len())
+            vec![format!("{} peers", members.len()), format!("{connected} connected")]
         }
     }
 }
