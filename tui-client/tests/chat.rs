@@ -84,3 +84,26 @@ fn a_resize_lays_the_screen_out_anew() {
     ana.resize(100, 30);
     ana.wait_text("ana (you)");
 }
+
+/// Whether any cell of the screen has a colour.
+fn is_coloured(screen: &vt100::Screen) -> bool {
+    let cells = (0..24).flat_map(|row| (0..80).filter_map(move |column| screen.cell(row, column)));
+    cells
+        .into_iter()
+        .any(|cell| cell.fgcolor() != vt100::Color::Default || cell.bgcolor() != vt100::Color::Default)
+}
+
+#[test]
+fn under_no_color_bold_and_reverse_survive_and_colours_do_not() {
+    let server = Server::start();
+    let ana = server.join_with("ana", &[("NO_COLOR", "1")]);
+    let bo = server.join("bo");
+    bo.enter("hello ana");
+    bo.wait("a colour", is_coloured);
+    ana.wait("the name in bold and the title reversed", |screen| {
+        let row = screen.contents().lines().position(|line| line.contains("bo         hello ana"));
+        let bold =
+            row.and_then(|row| screen.cell(u16::try_from(row).unwrap(), 6)).is_some_and(vt100::Cell::bold);
+        bold && screen.cell(0, 1).is_some_and(vt100::Cell::inverse) && !is_coloured(screen)
+    });
+}

@@ -5,7 +5,7 @@ use std::time::Duration;
 use rustix::process::{Signal, getpgrp, getpid, getsid, kill_current_process_group, kill_process};
 use tokio::signal::unix;
 
-/// For the stop to take effect. Where nothing can stop the program, as in a container's first process, it just
+/// For the stop to take effect, and then for SIGCONT to be noticed. Where nothing can stop the program it just
 /// goes on after this.
 const STOP_LIMIT: Duration = Duration::from_millis(500);
 
@@ -25,6 +25,9 @@ pub fn request() {
 pub async fn stop(continued: &mut unix::Signal) {
     // It cannot fail for oneself.
     let _ = kill_process(getpid(), Signal::STOP);
-    // Another thread may take the signal a moment later: nothing may touch the terminal before.
-    let _ = tokio::time::timeout(STOP_LIMIT, continued.recv()).await;
+    // Another thread may take the signal a moment later: nothing may touch the terminal before. After a long
+    // stop the limit has passed as well, and SIGCONT may be noticed only after it.
+    if tokio::time::timeout(STOP_LIMIT, continued.recv()).await.is_err() {
+        let _ = tokio::time::timeout(STOP_LIMIT, continued.recv()).await;
+    }
 }

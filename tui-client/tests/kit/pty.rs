@@ -33,6 +33,17 @@ pub struct Pty {
 impl Pty {
     /// Runs `program` in a terminal of that size.
     pub fn run(program: &Path, arguments: &[&str], columns: u16, rows: u16) -> Self {
+        Self::run_with(program, arguments, &[], columns, rows)
+    }
+
+    /// Runs it with more in its environment.
+    pub fn run_with(
+        program: &Path,
+        arguments: &[&str],
+        environment: &[(&str, &str)],
+        columns: u16,
+        rows: u16,
+    ) -> Self {
         let size = PtySize { rows, cols: columns, pixel_width: 0, pixel_height: 0 };
         let pair = native_pty_system().openpty(size).unwrap();
         let termios = format!("{:?}", pair.master.get_termios().unwrap());
@@ -40,6 +51,9 @@ impl Pty {
         command.args(arguments);
         command.env("TERM", "xterm-256color");
         command.env_remove("NO_COLOR");
+        for (name, value) in environment {
+            command.env(name, value);
+        }
         let mut child = pair.slave.spawn_command(command).unwrap();
         let (killer, pid) = (child.clone_killer(), child.process_id().unwrap());
         let writer = Arc::new(Mutex::new(pair.master.take_writer().unwrap()));
