@@ -320,6 +320,10 @@ pub(crate) fn leave_reason(reason: v1::LeaveReason) -> LeaveReason {
 
 /// A status for people.
 pub(crate) fn describe(status: &tonic::Status) -> String {
+    // Made here by the transport, not sent by the server.
+    if std::error::Error::source(status).is_some() {
+        return "the connection to the server was lost".into();
+    }
     let message = match status.message() {
         "" => status.code().description(),
         message => message,

@@ -115,7 +115,11 @@ async fn a_chat_outlives_the_server() {
     let (mut ana, mut bo) = connected(&server, "lobby").await;
     server.kill();
     let is_away = |event: &Event| matches!(event, Event::Signaling(SignalingState::Away { .. }));
-    ana.until(is_away).await;
+    let away = ana.until(is_away).await;
+    assert!(
+        matches!(&away, Event::Signaling(SignalingState::Away { reason }) if reason.contains("was lost")),
+        "{away:?}"
+    );
     bo.until(is_away).await;
     for number in 1..=100 {
         let id = say(&ana, &format!("still {number}")).await;
