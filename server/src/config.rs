@@ -111,12 +111,12 @@ pub struct Config {
     #[arg(long, env = "PATCHCORD_NO_ADMIN")]
     pub no_admin: bool,
 
-    /// A STUN server told to peers, as stun:host[:port]; may be repeated, or separated by commas.
+    /// A STUN server told to peers, as `stun:HOST:PORT`; may be repeated, or separated by commas.
     #[arg(long = "stun-url", env = "PATCHCORD_STUN_URL", value_name = "URL", value_delimiter = ',')]
     pub stun_urls: Vec<String>,
 
-    /// A TURN server told to peers, as turn:host[:port][?transport=udp|tcp] or turns:...; may be repeated, or
-    /// separated by commas.
+    /// A TURN server told to peers, as `turn:HOST:PORT?transport=udp` or `turns:...`, port and transport as
+    /// needed; may be repeated, or separated by commas.
     #[arg(long = "turn-url", env = "PATCHCORD_TURN_URL", value_name = "URL", value_delimiter = ',')]
     pub turn_urls: Vec<String>,
 
