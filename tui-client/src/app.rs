@@ -229,9 +229,12 @@ impl App {
         self.connect_policy
     }
 
-    /// Texts that leaving could not deliver, counted per receiver.
+    /// Texts that leaving could not deliver, counted per receiver; before it is known, those on their way.
     pub fn undelivered(&self) -> usize {
-        self.undelivered
+        match self.phase {
+            Phase::Ended(EndReason::Left) => self.undelivered,
+            _ => self.outbox.unsettled(),
+        }
     }
 
     /// For times and days.

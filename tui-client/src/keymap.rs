@@ -82,6 +82,10 @@ pub fn action(key: KeyEvent) -> Option<Action> {
     if key.kind == KeyEventKind::Release {
         return None;
     }
+    // What a desktop does with its own keys is not ours; some terminals report them too.
+    if key.modifiers.intersects(KeyModifiers::SUPER | KeyModifiers::HYPER | KeyModifiers::META) {
+        return None;
+    }
     let control = key.modifiers.contains(KeyModifiers::CONTROL);
     let alt = key.modifiers.contains(KeyModifiers::ALT);
     // AltGr arrives as Ctrl and Alt together on some systems: then it is a character like any other.
@@ -208,6 +212,7 @@ mod tests {
     fn alt_gr_writes_a_character() {
         let alt_gr = KeyModifiers::CONTROL | KeyModifiers::ALT;
         assert_eq!(pressed(KeyCode::Char('@'), alt_gr), Some(Action::Insert('@')));
+        assert_eq!(pressed(KeyCode::Char('c'), KeyModifiers::SUPER), None, "that key is the desktop's");
     }
 
     #[test]

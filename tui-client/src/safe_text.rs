@@ -138,6 +138,7 @@ impl Gate {
                 '\t' if self.lines == Lines::Kept => self.tab(),
                 '\u{e0000}'..='\u{e007f}' => {
                     self.in_tags = true;
+                    passed.emoji = false;
                     if !continues_tags {
                         self.out.push_str("⟨tags⟩");
                     }
@@ -150,7 +151,7 @@ impl Gate {
                 TEXT_PRESENTATION | EMOJI_PRESENTATION if passed.last.is_some_and(has_presentations) => {
                     self.out.push(c);
                 }
-                c if is_combining(c) || passed.is_continued_by(c) => self.combining(c, &mut passed),
+                c if passed.is_continued_by(c) => self.combining(c, &mut passed),
                 c => self.base(c, &mut passed),
             }
             passed.last = Some(c);
@@ -168,6 +169,7 @@ impl Gate {
 
     fn combining(&mut self, c: char, passed: &mut Passed) {
         passed.marks += 1;
+        passed.emoji = false;
         if passed.marks <= COMBINING_MARKS_MAX {
             // Without a base of its own it would change whatever is shown to the left of the text.
             if passed.base.is_none() {
@@ -200,9 +202,12 @@ impl Passed {
         self.emoji && next.is_some_and(is_emoji) && self.joiners < JOINERS_MAX
     }
 
-    /// Whether `c` is a vowel or final that has no width because it is drawn into the syllable before it.
+    /// Whether `c` is drawn onto the base before it: a mark, or a vowel or final of a Hangul syllable. Some
+    /// marks have a width and can stand alone.
     fn is_continued_by(&self, c: char) -> bool {
-        self.base.is_some_and(is_hangul) && is_hangul(c) && char_width(c) == 0
+        let has_width = char_width(c) > 0;
+        let mark = is_combining(c) && (self.base.is_some() || !has_width);
+        mark || (self.base.is_some_and(is_hangul) && is_hangul(c) && !has_width)
     }
 }
 

@@ -51,6 +51,11 @@ impl Outbox {
         known
     }
 
+    /// Texts of which something may still become.
+    pub fn unsettled(&self) -> usize {
+        self.waiting + self.entries.len()
+    }
+
     /// Nothing more will become of a text.
     pub fn settled(&mut self, id: MessageId) {
         self.entries.remove(&id);

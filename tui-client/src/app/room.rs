@@ -115,11 +115,16 @@ impl App {
     }
 
     fn channel_open(&mut self, peer_id: &PeerId, name: SafeText, now: Moment) {
+        let before = self.roster.handle(peer_id);
         let Some(member) = self.roster.get_mut(peer_id) else { return };
         (member.name, member.channel_open) = (name, true);
         member.state = ConnectionState::Connected;
         let path = member.path.as_ref().map(|path: &Path| format!(" ({})", path_words(path)));
         let handle = self.roster.handle(peer_id);
+        // It may call itself otherwise here than it told the server.
+        if before != handle {
+            self.notice(Level::Info, &format!("{before} is now {handle}"), now);
+        }
         self.notice(Level::Info, &format!("chat with {handle} is open{}", path.unwrap_or_default()), now);
     }
 

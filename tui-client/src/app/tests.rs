@@ -255,8 +255,10 @@ fn ctrl_c_clears_and_twice_on_an_empty_input_leaves() {
 #[test]
 fn leaving_can_be_cut_short_and_says_what_was_not_delivered() {
     let mut bench = Bench::pair();
+    bench.enter("on its way");
     assert_eq!(bench.enter("/quit"), [Effect::Leave]);
     assert_eq!(bench.control('q'), [Effect::Quit]);
+    assert_eq!(bench.app.undelivered(), 1);
     let mut bench = Bench::pair();
     assert_eq!(bench.control('d'), [Effect::Leave]);
     let undelivered = vec![(MessageId(1), id("bbbb1111"))];
@@ -342,6 +344,11 @@ fn what_happens_in_the_room_is_told() {
     assert_eq!(bench.last_text(), "cyril left (connection lost)");
     bench.room(Event::Connection { peer_id: id("bbbb1111"), state: ConnectionState::Failed, path: None });
     assert_eq!(bench.app.roster().members()[0].state, ConnectionState::Failed);
+    bench.room(Event::ChannelOpen { peer_id: id("bbbb1111"), display_name: Untrusted::new("bob") });
+    let texts: Vec<_> = bench.app.transcript().since(EntryId(0)).map(|entry| &entry.body).collect();
+    let is_notice =
+        |body: &&Body, wanted| matches!(body, Body::Notice { text, .. } if text.as_str() == wanted);
+    assert!(is_notice(&texts[texts.len() - 2], "bo is now bob"), "{texts:?}");
     bench.event(AppEvent::Panicked("boom".into()));
     assert_eq!(bench.last_text(), "a part of the program failed: boom");
 }
