@@ -1,9 +1,7 @@
-//! The engine's clock and sockets. The engine's driver sends what is queued, handles what arrived, then
-//! sleeps until its next protocol timer; what the handling itself queued would wait for that timer.
-//!
-//! Here a sleep that follows real work returns at once a few times, then after 1, 2, 4 … ms, so that the
-//! driver comes round until it is quiet; a sleep that runs out undisturbed lengthens the next one.
-//! Invariant: an idle connection sleeps as long as its protocols allow.
+//! The engine's clock and sockets. The engine's driver sends what is queued, handles what arrived, then sleeps
+//! until a protocol timer; what the handling queued would wait for that. Here a sleep that follows real work
+//! returns at once a few times, then after 1, 2, 4 … ms, until the driver is quiet; one that runs out
+//! undisturbed lengthens the next. Invariant: an idle connection sleeps as long as its protocols allow.
 
 use std::{
     future::Future,
