@@ -207,14 +207,14 @@ impl Server {
         let mut command = program("patchcord-server");
         command.args(["--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0", "--log-format", "json"]);
         let child = Child::start("patchcord-server", &mut command);
-        let door = |name: &str| {
-            child.until_status(name, |line| {
-                let line: Value = serde_json::from_str(line).ok()?;
-                let here = line["message"] == "listening" && line["door"] == name;
-                here.then(|| line["address"].as_str().unwrap().to_owned())
-            })
-        };
-        let (public, admin) = (door("public"), door("admin"));
+        let mut doors = std::collections::HashMap::new();
+        let (public, admin) = child.until_status("both doors", |line| {
+            let line: Value = serde_json::from_str(line).ok()?;
+            if line["message"] == "listening" {
+                doors.insert(line["door"].as_str()?.to_owned(), line["address"].as_str()?.to_owned());
+            }
+            Some((doors.get("public")?.clone(), doors.get("admin")?.clone()))
+        });
         Self { child, public, admin }
     }
 

@@ -35,7 +35,7 @@ Exit codes:
   2    the arguments make no sense
   3    the server cannot be reached, does not answer, or refused
   4    a text was not delivered: nobody was there, its receiver left, or no
-       connection came about in time
+       connection came about in time; or a line of a pipe was not understood
   6    an operator removed you or closed the room
   129  ended by SIGHUP, after leaving in order
   130  ended by SIGINT (Ctrl-C), after leaving in order

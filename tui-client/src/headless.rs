@@ -65,8 +65,8 @@ pub(crate) struct Session<F: Face> {
 }
 
 impl<F: Face> Session<F> {
-    /// `every_failure_counts`: a text that is refused or fails counts as undelivered although the session went
-    /// on after it, because nobody was there to act on the error.
+    /// `every_failure_counts`: what is refused or fails decides the exit code although the session goes on after
+    /// it, because nobody sits there to try again.
     pub(crate) fn new(
         face: F,
         room: Room,

@@ -43,8 +43,8 @@ pub(crate) async fn take_part(
     hosting: Option<&Hosting>,
 ) -> Result<Exit, Failure> {
     let interactive = std::io::stdin().is_terminal();
-    let dumb = std::env::var_os("TERM").is_some_and(|term| term == "dumb");
-    let look = look(args, interactive && std::io::stdout().is_terminal() && !dumb);
+    let terminal = (interactive && std::io::stdout().is_terminal()).then(|| std::env::var("TERM"));
+    let look = look(args, terminal.as_ref().map(|term| term.as_deref().unwrap_or_default()));
     let mut config = args.peer_config(server, room);
     if look != Look::Screen {
         config.leave_timeout = config.connect_timeout + LEAVE_MARGIN;
@@ -66,7 +66,7 @@ pub(crate) async fn take_part(
         }
         Look::Json => {
             let face = JsonFace::new(hosting.cloned());
-            Ok(Session::new(face, room, events, false).run(signals()?).await)
+            Ok(Session::new(face, room, events, true).run(signals()?).await)
         }
     }
 }
@@ -92,10 +92,35 @@ async fn screen(session: event_loop::Session) -> Result<Exit, Failure> {
     })
 }
 
-fn look(args: &SessionArgs, screen_possible: bool) -> Look {
+/// `terminal`: the TERM of the terminal that both stdin and stdout are, if they are.
+fn look(args: &SessionArgs, terminal: Option<&str>) -> Look {
+    let screen_possible = terminal.is_some_and(|term| term != "dumb");
     match (args.json, args.plain || !screen_possible) {
         (true, _) => Look::Json,
         (false, true) => Look::Plain,
         (false, false) => Look::Screen,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+    use crate::cli::{Cli, Command};
+
+    fn look_of(flags: &[&str], terminal: Option<&str>) -> Look {
+        let line = ["patchcord", "join", "lobby"].iter().chain(flags);
+        let Command::Join(args) = Cli::try_parse_from(line).unwrap().command else { panic!("not join") };
+        look(&args.session, terminal)
+    }
+
+    #[test]
+    fn the_screen_is_for_terminals_that_can_show_it() {
+        assert_eq!(look_of(&[], Some("xterm-256color")), Look::Screen);
+        assert_eq!(look_of(&[], Some("dumb")), Look::Plain);
+        assert_eq!(look_of(&[], None), Look::Plain);
+        assert_eq!(look_of(&["--plain"], Some("xterm")), Look::Plain);
+        assert_eq!(look_of(&["--json"], Some("xterm")), Look::Json);
     }
 }

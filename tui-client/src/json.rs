@@ -53,7 +53,7 @@ pub const JSON_HELP: &str = r#"JSON:
                     the session goes on; before joined it is the last line
   ended           reason, message?, undelivered[{id, peer_id}]
                     the last line; reason: left, removed, hangup, interrupted,
-                    terminated or failed
+                    terminated or failed; undelivered: of the whole session
 
   In:
   {"type":"message","text":"hi"}

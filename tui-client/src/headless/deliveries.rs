@@ -37,7 +37,7 @@ impl Deliveries {
             }
             DeliveryState::Failed => {
                 self.under_way.remove(&text);
-                // One list entry is as good as a thousand for the exit code; the list is for the last texts.
+                // One is as good as all of them for the exit code.
                 if self.failures_count && self.failed.len() < FAILURES_MAX {
                     self.failed.push(text);
                 }
