@@ -202,12 +202,9 @@ impl Passed {
         self.emoji && next.is_some_and(is_emoji) && self.joiners < JOINERS_MAX
     }
 
-    /// Whether `c` is drawn onto the base before it: a mark, or a vowel or final of a Hangul syllable. Some
-    /// marks have a width and can stand alone.
+    /// Whether `c` is drawn onto the base before it: a mark, or a vowel or final of a Hangul syllable.
     fn is_continued_by(&self, c: char) -> bool {
-        let has_width = char_width(c) > 0;
-        let mark = is_combining(c) && (self.base.is_some() || !has_width);
-        mark || (self.base.is_some_and(is_hangul) && is_hangul(c) && !has_width)
+        is_combining(c) || (self.base.is_some_and(is_hangul) && is_hangul(c) && char_width(c) == 0)
     }
 }
 
@@ -263,7 +260,10 @@ fn is_combining(c: char) -> bool {
         GeneralCategory::NonspacingMark | GeneralCategory::EnclosingMark | GeneralCategory::SpacingMark
     );
     // The grapheme joiner, the Khmer inherent vowels and the selectors are marks by category, and invisible.
-    mark && !matches!(c, '\u{034f}' | '\u{17b4}' | '\u{17b5}') && !is_variation_selector(c)
+    let invisible = matches!(c, '\u{034f}' | '\u{17b4}' | '\u{17b5}') || is_variation_selector(c);
+    // Some marks stand alone, and some are newer than the tables that say what belongs together.
+    let attaches = || format!("{DOTTED_CIRCLE}{c}").graphemes(true).count() == 1;
+    mark && !invisible && attaches()
 }
 
 fn is_emoji(c: char) -> bool {
