@@ -89,6 +89,7 @@ pub(crate) struct Connection {
     channel: Arc<dyn DataChannel>,
     callbacks: mpsc::Receiver<ConnectionEvent>,
     channel_closed: bool,
+    closed: bool,
     local_fragment: Option<String>,
 }
 
@@ -115,7 +116,7 @@ impl Connection {
             .create_data_channel(CHAT_CHANNEL_LABEL, Some(options))
             .await
             .map_err(|error| ("cannot create the chat channel", error))?;
-        Ok(Self { engine, channel, callbacks, channel_closed: false, local_fragment: None })
+        Ok(Self { engine, channel, callbacks, channel_closed: false, closed: false, local_fragment: None })
     }
 
     /// Creates and sets an offer or an answer.
@@ -213,11 +214,29 @@ impl Connection {
 
     /// Closes the channel, then the connection: browsers log an abort in the other order. What was sent and
     /// not acknowledged is lost, so say goodbye first.
-    pub(crate) async fn close(self) {
-        let _ = self.channel.close().await;
-        if let Err(error) = self.engine.close().await {
-            tracing::debug!(error = %error.to_string().escape_debug(), "closing a connection");
+    pub(crate) async fn close(mut self) {
+        self.closed = true;
+        close(&*self.channel, &*self.engine).await;
+    }
+}
+
+/// The engine's driver outlives a connection that is dropped without being closed.
+impl Drop for Connection {
+    fn drop(&mut self) {
+        if !self.closed
+            && let Ok(runtime) = tokio::runtime::Handle::try_current()
+        {
+            let (channel, engine) = (self.channel.clone(), self.engine.clone());
+            runtime.spawn(async move { close(&*channel, &*engine).await });
         }
+    }
+}
+
+async fn close(channel: &dyn DataChannel, engine: &dyn PeerConnection) {
+    // It may be closed already.
+    let _ = channel.close().await;
+    if let Err(error) = engine.close().await {
+        tracing::debug!(error = %error.to_string().escape_debug(), "closing a connection");
     }
 }
 

@@ -331,3 +331,26 @@ async fn a_user_that_does_not_read_holds_up_its_peer_and_loses_nothing() {
     assert_eq!(messages(&of_b), (1..=texts).collect::<Vec<_>>());
     let _ = &pair.a.id;
 }
+
+#[tokio::test]
+async fn a_peer_that_vanishes_is_told_and_what_is_said_meanwhile_waits_for_its_return() {
+    let doomed = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+    let mut pair = pair();
+    pair.a = {
+        let _inside = doomed.enter();
+        end("a", "b", Duration::from_secs(30))
+    };
+    pair.open().await;
+    doomed.shutdown_background();
+    pair.b.say(1).await;
+    let has_state = |events: &[Event], wanted: ConnectionState| {
+        events.iter().any(|event| matches!(event, Event::Connection { state, .. } if *state == wanted))
+    };
+    let (_, of_b) = pair.run(|notice| notice, |_, b| has_state(b, ConnectionState::Disconnected)).await;
+    assert_eq!(count_receipts(&of_b, DeliveryState::Sent), 1);
+    assert_eq!(count_receipts(&of_b, DeliveryState::Delivered), 0);
+    pair.a = end("a", "b", Duration::from_secs(30));
+    pair.a.command(Command::Connect).await;
+    let (of_a, _) = pair.run(|notice| notice, |_, b| count_receipts(b, DeliveryState::Delivered) == 1).await;
+    assert_eq!(messages(&of_a), [1]);
+}

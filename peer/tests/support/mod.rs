@@ -1,4 +1,5 @@
 //! A real server on a port of its own, and rooms joined through it over loopback.
+#![allow(dead_code, reason = "each test file uses its part")]
 
 use std::{net::Ipv4Addr, time::Duration};
 
