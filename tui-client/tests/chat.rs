@@ -44,6 +44,9 @@ fn one_who_writes_is_shown_as_writing() {
     let server = Server::start();
     let (ana, bo) = pair(&server);
     ana.write("thinking");
+    ana.wait("the real cursor after the text", |screen| {
+        screen.cursor_position() == (22, 10) && !screen.hide_cursor()
+    });
     bo.wait_text("ana is writing…");
     ana.enter("");
     bo.wait("the text instead", |screen| {
@@ -67,6 +70,36 @@ fn a_chat_goes_on_when_the_server_crashes_and_the_screen_says_so() {
     ana.wait("the receipt", |screen| {
         screen.contents().lines().any(|line| line.contains("still there?") && line.contains("✓✓"))
     });
+}
+
+#[test]
+fn nothing_is_connected_before_connect_and_what_was_written_waits() {
+    let server = Server::start();
+    let (ana, bo) = (server.join_with("ana", &["--wait"], &[]), server.join_with("bo", &["--wait"], &[]));
+    ana.wait_text("bo joined");
+    ana.enter("are you there?");
+    ana.wait_text("queued: waits for a connection");
+    ana.enter("/connect bo");
+    bo.wait_text("are you there?");
+    ana.wait("the receipt", |screen| {
+        screen.contents().lines().any(|line| line.contains("are you there?") && line.contains("✓✓"))
+    });
+}
+
+#[test]
+fn what_its_receiver_left_without_is_marked_as_not_delivered() {
+    let server = Server::start();
+    let (ana, bo) = (server.join_with("ana", &["--wait"], &[]), server.join_with("bo", &["--wait"], &[]));
+    ana.wait_text("bo joined");
+    ana.enter("are you there?");
+    ana.wait_text("queued: waits for a connection");
+    bo.enter("/quit");
+    ana.wait("the mark and the word", |screen| {
+        let contents = screen.contents();
+        let marked = contents.lines().any(|line| line.contains("are you there?") && line.contains('✗'));
+        marked && contents.contains("─ not delivered ─")
+    });
+    assert!(bo.end().success());
 }
 
 #[test]
@@ -96,7 +129,7 @@ fn is_coloured(screen: &vt100::Screen) -> bool {
 #[test]
 fn under_no_color_bold_and_reverse_survive_and_colours_do_not() {
     let server = Server::start();
-    let ana = server.join_with("ana", &[("NO_COLOR", "1")]);
+    let ana = server.join_with("ana", &[], &[("NO_COLOR", "1")]);
     let bo = server.join("bo");
     bo.enter("hello ana");
     bo.wait("a colour", is_coloured);

@@ -20,6 +20,7 @@ fn ended_by(end: impl FnOnce(&Pty)) -> u32 {
     assert_taken(&pty);
     end(&pty);
     let status = pty.end();
+    pty.assert_was_taken();
     pty.assert_restored();
     assert_eq!(pty.switches(), (1, 1), "the alternate screen is entered and left once");
     status.exit_code()

@@ -149,6 +149,14 @@ impl Pty {
         assert_eq!(termios, self.termios, "raw mode is on");
     }
 
+    /// Asserts that the modes that must be switched off were on: otherwise there is nothing to restore.
+    pub fn assert_was_taken(&self) {
+        let output = self.output.0.lock().unwrap();
+        for mode in ["\x1b[?1049h", "\x1b[?2004h", "\x1b[?1004h", "\x1b[>1u"] {
+            assert!(count(&output.raw, mode.as_bytes()) > 0, "{mode:?} was never switched on");
+        }
+    }
+
     /// How often the alternate screen was entered and left.
     pub fn switches(&self) -> (usize, usize) {
         let output = self.output.0.lock().unwrap();

@@ -45,13 +45,13 @@ impl Server {
 
     /// The client on a screen of 80x24, joined.
     pub fn join(&self, name: &str) -> Pty {
-        self.join_with(name, &[])
+        self.join_with(name, &[], &[])
     }
 
-    /// The same with more in its environment.
-    pub fn join_with(&self, name: &str, environment: &[(&str, &str)]) -> Pty {
+    /// The same with more arguments, and more in its environment.
+    pub fn join_with(&self, name: &str, more: &[&str], environment: &[(&str, &str)]) -> Pty {
         let arguments = self.arguments(name);
-        let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+        let arguments: Vec<&str> = arguments.iter().map(String::as_str).chain(more.iter().copied()).collect();
         let program = Path::new(env!("CARGO_BIN_EXE_patchcord"));
         let pty = Pty::run_with(program, &arguments, environment, 80, 24);
         pty.wait_text(&format!("you are {name} in the room lobby"));
