@@ -59,6 +59,7 @@ take_down() {
     exit "$status"
 }
 trap take_down EXIT
+trap 'exit 143' TERM
 
 start_daemon() {
     docker info >/dev/null 2>&1 && return
@@ -112,11 +113,26 @@ client() {
     local name=$1 descriptor
     shift
     mkfifo "$scratch/$name"
-    compose run --rm -T tui-client join "$@" --json --name "$name" \
-        <"$scratch/$name" >"$scratch/$name.out" 2>"$scratch/$name.log" &
+    (
+        # Another client's input must not stay open because this one holds it too.
+        for descriptor in "${inputs[@]}"; do
+            exec {descriptor}>&-
+        done
+        compose run --rm -T tui-client join "$@" --json --name "$name"
+    ) <"$scratch/$name" >"$scratch/$name.out" 2>"$scratch/$name.log" &
     pids[$name]=$!
     exec {descriptor}>"$scratch/$name"
     inputs[$name]=$descriptor
+}
+
+gone() {
+    ! kill -0 "$1" 2>/dev/null
+}
+
+# ended PID: waits for it, with its status.
+ended() {
+    wait_for 30 "end of process $1" gone "$1"
+    wait "$1"
 }
 
 heard() {
@@ -150,7 +166,7 @@ chat() {
         wait_for 30 "$path path" heard "$name-$path" connection "\"path\":\"$path\""
         descriptor=${inputs[$name-$path]}
         exec {descriptor}>&-
-        wait "${pids[$name-$path]}" || fail "$name ended with status $?"
+        ended "${pids[$name-$path]}" || fail "$name ended with status $?"
     done
     ok "two containers chat, $path"
 }
@@ -163,26 +179,28 @@ screen() {
     SHELL=/bin/bash script -qfec "$command" "$scratch/screen.out" <"$scratch/keys" >/dev/null 2>&1 &
     pid=$!
     exec {keys}>"$scratch/keys"
-    # The first key waits for the first picture, which names who we are.
-    wait_for 60 "screen" grep -q Eve "$scratch/screen.out"
+    # The first key waits for the first picture, whose first line is this.
+    wait_for 60 "screen" grep -q '#lobby .*Eve' "$scratch/screen.out"
     printf '/quit\r' >&$keys
-    wait "$pid" || fail "the screen ended with status $?"
+    ended "$pid" || fail "the screen ended with status $?"
     exec {keys}>&-
     ok "docker compose run --rm tui-client join lobby draws its screen and quits"
 }
 
 relay() {
-    local secret server_address
+    local secret address server_address
     secret=$(compose exec -T coturn cat /run/patchcord/turn-secret)
+    # From its loopback it would relay on its loopback, which it refuses.
+    address=$(compose exec -T coturn hostname -i | tr -d '\r')
     server_address=$(compose exec -T server hostname -i | tr -d '\r')
     local uclient=(compose exec -T coturn timeout 30 turnutils_uclient -u check -n 5 -c)
-    "${uclient[@]}" -y -m 2 -W "$secret" 127.0.0.1 >"$scratch/relay.out" 2>&1 || fail "relay"
+    "${uclient[@]}" -y -m 2 -W "$secret" "$address" >"$scratch/relay.out" 2>&1 || fail "relay"
     grep -q 'Total lost packets 0 ' "$scratch/relay.out" || fail "relay loses"
     ok "a credential made from the shared secret relays between two clients"
-    ! "${uclient[@]}" -y -m 1 -W "not-$secret" 127.0.0.1 >"$scratch/relay.out" 2>&1 || fail "any secret will do"
+    ! "${uclient[@]}" -y -m 1 -W "not-$secret" "$address" >"$scratch/relay.out" 2>&1 || fail "any secret will do"
     grep -q 'Cannot complete Allocation' "$scratch/relay.out" || fail "refused for another reason"
     ok "another secret is refused"
-    ! "${uclient[@]}" -m 1 -W "$secret" -e "$server_address" 127.0.0.1 >"$scratch/relay.out" 2>&1 || fail "a way in"
+    ! "${uclient[@]}" -m 1 -W "$secret" -e "$server_address" "$address" >"$scratch/relay.out" 2>&1 || fail "a way in"
     grep -q '403 (Forbidden IP)' "$scratch/relay.out" || fail "refused for another reason"
     ok "the relay is no way into the containers' network"
 }
