@@ -33,6 +33,8 @@ pub struct Turns {
     events_ended: bool,
     stopped: Option<(Reason, Duration)>,
     terminal_lost: bool,
+    /// The app is yet to be told that the terminal is lost; the next turn begins with it.
+    stop_due: bool,
 }
 
 impl Turns {
@@ -58,6 +60,7 @@ impl Turns {
             events_ended: false,
             stopped: None,
             terminal_lost: false,
+            stop_due: false,
         })
     }
 
@@ -69,6 +72,9 @@ impl Turns {
             if frames::draw(&self.app, self.theme, &mut self.screen).is_err() {
                 self.lose_terminal();
             }
+        }
+        if self.stop_due {
+            return Some(Duration::ZERO);
         }
         let frame = if self.terminal_lost { None } else { self.frames.due(now) };
         let stop = self.stopped.as_ref().map(|(_, deadline)| *deadline);
@@ -91,7 +97,7 @@ impl Turns {
             Some(Ok(InputEvent::Mouse(_))) => return None,
             Some(Err(_)) | None => {
                 self.lose_terminal();
-                AppEvent::Timer
+                return None;
             }
         })
     }
@@ -110,8 +116,10 @@ impl Turns {
 
     /// A signal asks the program to end.
     pub fn stop(&mut self, signal: StopSignal) -> AppEvent {
+        let known = self.stopped.as_ref().is_some_and(|(reason, _)| *reason == Reason::TerminalLost);
         self.end_because(Reason::Stopped(signal));
-        AppEvent::Stop
+        // The same news a second time is no second wish to end at once.
+        if known && signal == StopSignal::Hangup { AppEvent::Timer } else { AppEvent::Stop }
     }
 
     /// The terminal was somebody else's meanwhile.
@@ -125,6 +133,9 @@ impl Turns {
 
     /// One turn: the event, and what of the room is at hand. `Some` is the end.
     pub fn take_in(&mut self, event: AppEvent) -> Option<Outcome> {
+        if std::mem::take(&mut self.stop_due) && self.carry_out(AppEvent::Stop) {
+            return Some(self.outcome());
+        }
         let mut next = Some(event);
         let mut budget = BATCH_MAX;
         while let Some(event) = next.take() {
@@ -175,11 +186,11 @@ impl Turns {
         self.frames.mark();
     }
 
-    /// The room is left as if a signal had asked for it.
+    /// The room is left as if a signal had asked for it, unless one has.
     fn lose_terminal(&mut self) {
-        if !std::mem::replace(&mut self.terminal_lost, true) {
+        if !std::mem::replace(&mut self.terminal_lost, true) && self.stopped.is_none() {
             self.end_because(Reason::TerminalLost);
-            self.requests.submit(Effect::Leave);
+            self.stop_due = true;
         }
     }
 
