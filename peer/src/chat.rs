@@ -3,7 +3,7 @@
 //! Invariant: a text that was taken is handed to the receiver's program exactly once and in order, over
 //! however many channels, or is reported as not delivered.
 
-use std::{collections::VecDeque, time::SystemTime};
+use std::{collections::VecDeque, sync::Arc, time::SystemTime};
 
 use bytes::Bytes;
 use patchcord_proto::{
@@ -32,7 +32,7 @@ pub(crate) struct Identity {
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct OutgoingText {
     pub message_id: MessageId,
-    pub text: String,
+    pub text: Arc<str>,
     pub kind: TextKind,
     pub direct: bool,
     pub sent_at: SystemTime,
@@ -273,7 +273,7 @@ impl Chat {
         let frame = Frame::Text(v1::ChatText {
             seq: *seq,
             sent_at: Some(text.sent_at.into()),
-            text: text.text.clone(),
+            text: text.text.to_string(),
             kind: match text.kind {
                 TextKind::Plain => v1::chat_text::Kind::Plain.into(),
                 TextKind::Action => v1::chat_text::Kind::Action.into(),

@@ -5,24 +5,31 @@
 
 use std::{
     net::{IpAddr, SocketAddr},
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering::Relaxed},
+    },
     time::{Duration, Instant},
 };
 
 use bytes::{Bytes, BytesMut};
-use tokio::sync::mpsc;
+use tokio::sync::{Notify, mpsc};
 use webrtc::{
     data_channel::{DataChannel, DataChannelEvent, RTCDataChannelInit},
     peer_connection::{
         PeerConnection, PeerConnectionBuilder, PeerConnectionEventHandler, RTCConfigurationBuilder,
-        RTCIceCandidateInit, RTCIceCandidateType, RTCIceGatheringState, RTCIceServer, RTCIceTransportPolicy,
-        RTCPeerConnectionIceEvent, RTCPeerConnectionState, RTCSessionDescription, RTCStatsReport,
-        RTCStatsReportEntry, SettingEngineBuilder, StatsSelector,
+        RTCIceCandidateInit, RTCIceGatheringState, RTCIceServer, RTCIceTransportPolicy,
+        RTCPeerConnectionIceEvent, RTCPeerConnectionState, RTCSessionDescription, SettingEngineBuilder,
+        StatsSelector,
     },
 };
 
+mod path;
+
+use path::selected_path;
+
 use crate::{
-    CandidateType, ConnectionState, IceServer, IceTransportPolicy, Path,
+    ConnectionState, IceServer, IceTransportPolicy, Path,
     negotiation::{Candidate, DescriptionKind, username_fragments},
     runtime::SettlingRuntime,
 };
@@ -33,6 +40,9 @@ const CHAT_CHANNEL_ID: u16 = 0;
 
 /// Bytes handed to the channel and not yet acknowledged by SCTP; more have to wait.
 const SEND_BUFFER_BYTES_MAX: usize = 1 << 20;
+
+/// Addresses to gather candidates on; each costs a socket a connection.
+const LOCAL_ADDRESSES_MAX: usize = 8;
 
 /// Callbacks waiting to be handled. A candidate that does not fit is lost, as on a network.
 const EVENTS_MAX: usize = 256;
@@ -82,12 +92,16 @@ pub(crate) enum ConnectionEvent {
     ChannelOpen,
     ChannelMessage(Bytes),
     ChannelClosed,
+    /// The peer opened a channel of its own, which this version has no use for.
+    ForeignChannel,
 }
 
 pub(crate) struct Connection {
     engine: Arc<dyn PeerConnection>,
     channel: Arc<dyn DataChannel>,
     callbacks: mpsc::Receiver<ConnectionEvent>,
+    foreign_channel: Arc<Notify>,
+    channel_open: Arc<AtomicBool>,
     channel_closed: bool,
     closed: bool,
     local_fragment: Option<String>,
@@ -96,13 +110,19 @@ pub(crate) struct Connection {
 impl Connection {
     pub(crate) async fn new(config: &ConnectionConfig) -> Result<Self, EngineError> {
         let (callback_tx, callbacks) = mpsc::channel(EVENTS_MAX);
-        let addresses: Vec<_> = config.local_addresses.iter().map(|ip| SocketAddr::new(*ip, 0)).collect();
+        let foreign_channel = Arc::<Notify>::default();
+        let channel_open = Arc::<AtomicBool>::default();
+        let local_addresses = local_addresses(&config.local_addresses);
+        let addresses: Vec<_> = local_addresses.iter().map(|ip| SocketAddr::new(*ip, 0)).collect();
         let relay_only = config.ice_transport_policy == IceTransportPolicy::Relay;
         let builder = PeerConnectionBuilder::new()
             .with_configuration(configuration(config))
-            .with_setting_engine(settings(relay_only, &config.local_addresses))
-            .with_runtime(Arc::new(SettlingRuntime::new()))
-            .with_handler(Arc::new(Callbacks { events: callback_tx }))
+            .with_setting_engine(settings(relay_only, &local_addresses))
+            .with_runtime(Arc::new(SettlingRuntime::new(channel_open.clone())))
+            .with_handler(Arc::new(Callbacks {
+                events: callback_tx,
+                foreign_channel: foreign_channel.clone(),
+            }))
             .with_udp_addrs(addresses)
             .with_data_channel_send_buffer_limit(SEND_BUFFER_BYTES_MAX);
         let engine = Box::pin(builder.build()).await.map_err(|error| ("cannot open sockets", error))?;
@@ -116,7 +136,16 @@ impl Connection {
             .create_data_channel(CHAT_CHANNEL_LABEL, Some(options))
             .await
             .map_err(|error| ("cannot create the chat channel", error))?;
-        Ok(Self { engine, channel, callbacks, channel_closed: false, closed: false, local_fragment: None })
+        Ok(Self {
+            engine,
+            channel,
+            callbacks,
+            foreign_channel,
+            channel_open,
+            channel_closed: false,
+            closed: false,
+            local_fragment: None,
+        })
     }
 
     /// Creates and sets an offer or an answer.
@@ -163,9 +192,9 @@ impl Connection {
         self.engine.add_ice_candidate(init).await.map_err(|error| ("cannot add the candidate", error).into())
     }
 
-    /// The next thing the engine tells. Cancel safe. Never ends: after the channel has closed only states
-    /// and candidates come.
-    pub(crate) async fn next_event(&mut self) -> ConnectionEvent {
+    /// The next thing the engine tells, with what came over the channel only if `read_channel`. Cancel safe.
+    /// Never ends: after the channel has closed only states and candidates come.
+    pub(crate) async fn next_event(&mut self, read_channel: bool) -> ConnectionEvent {
         loop {
             let event = tokio::select! {
                 biased;
@@ -175,8 +204,12 @@ impl Connection {
                     }
                     event => event,
                 },
-                event = self.channel.poll(), if !self.channel_closed => match event {
-                    Some(DataChannelEvent::OnOpen) => ConnectionEvent::ChannelOpen,
+                () = self.foreign_channel.notified() => ConnectionEvent::ForeignChannel,
+                event = self.channel.poll(), if read_channel && !self.channel_closed => match event {
+                    Some(DataChannelEvent::OnOpen) => {
+                        self.channel_open.store(true, Relaxed);
+                        ConnectionEvent::ChannelOpen
+                    }
                     Some(DataChannelEvent::OnMessage(message)) => {
                         ConnectionEvent::ChannelMessage(message.data.freeze())
                     }
@@ -255,6 +288,24 @@ impl Channel {
     }
 }
 
+/// The addresses to gather host candidates on: those that were chosen, else every interface's but loopback
+/// and link-local (RFC 8445 section 5.1.1.1) as they are now, else loopback, so that peers of one host connect
+/// without a network.
+fn local_addresses(chosen: &[IpAddr]) -> Vec<IpAddr> {
+    if !chosen.is_empty() {
+        return chosen.to_vec();
+    }
+    let interfaces = if_addrs::get_if_addrs().unwrap_or_default();
+    let (loopback, others): (Vec<_>, Vec<_>) = interfaces
+        .into_iter()
+        .filter(|interface| !interface.is_link_local())
+        .map(|interface| interface.ip())
+        .partition(IpAddr::is_loopback);
+    let mut addresses = if others.is_empty() { loopback } else { others };
+    addresses.truncate(LOCAL_ADDRESSES_MAX);
+    addresses
+}
+
 fn configuration(config: &ConnectionConfig) -> webrtc::peer_connection::RTCConfiguration {
     let ice_servers = config.ice_servers.iter().map(|server| RTCIceServer {
         urls: server.urls.clone(),
@@ -289,44 +340,9 @@ fn settings(relay_only: bool, local_addresses: &[IpAddr]) -> webrtc::peer_connec
         .build()
 }
 
-fn selected_path(report: &RTCStatsReport) -> Option<Path> {
-    let pairs = report.iter().filter_map(|entry| match entry {
-        RTCStatsReportEntry::IceCandidatePair(pair) if pair.nominated => Some(pair),
-        _ => None,
-    });
-    let selected = report.iter().find_map(|entry| match entry {
-        RTCStatsReportEntry::Transport(transport) => Some(transport.selected_candidate_pair_id.as_str()),
-        _ => None,
-    });
-    let pair = pairs.max_by_key(|pair| (Some(pair.stats.id.as_str()) == selected, pair.packets_received))?;
-    // A pair names its candidates without the prefix that their own entries carry.
-    let candidate_type = |id: &str| {
-        report.iter().find_map(|entry| match entry {
-            RTCStatsReportEntry::LocalCandidate(candidate)
-            | RTCStatsReportEntry::RemoteCandidate(candidate)
-                if candidate.stats.id.ends_with(id) =>
-            {
-                Some(match candidate.candidate_type {
-                    RTCIceCandidateType::Host => CandidateType::Host,
-                    RTCIceCandidateType::Srflx => CandidateType::Srflx,
-                    RTCIceCandidateType::Relay => CandidateType::Relay,
-                    _ => CandidateType::Prflx,
-                })
-            }
-            _ => None,
-        })
-    };
-    let seconds = pair.current_round_trip_time;
-    Some(Path {
-        local: candidate_type(&pair.local_candidate_id)?,
-        // The engine lists no candidate for a peer-reflexive one.
-        remote: candidate_type(&pair.remote_candidate_id).unwrap_or(CandidateType::Prflx),
-        round_trip: (seconds > 0.0).then(|| Duration::try_from_secs_f64(seconds).unwrap_or_default()),
-    })
-}
-
 struct Callbacks {
     events: mpsc::Sender<ConnectionEvent>,
+    foreign_channel: Arc<Notify>,
 }
 
 impl Callbacks {
@@ -347,6 +363,11 @@ impl PeerConnectionEventHandler for Callbacks {
             })),
             Err(error) => tracing::debug!(%error, "a local candidate has no text"),
         }
+    }
+
+    async fn on_data_channel(&self, _channel: Arc<dyn DataChannel>) {
+        // The engine buffers for channels that nobody reads, without a limit on their number.
+        self.foreign_channel.notify_one();
     }
 
     async fn on_ice_gathering_state_change(&self, state: RTCIceGatheringState) {

@@ -70,7 +70,7 @@ pub enum SendError {
         /// The limit.
         max: usize,
     },
-    /// [`crate::Config::queued_texts_max`] texts wait for a peer already. None was queued for anybody.
+    /// [`crate::Config::queued_texts_max`] texts wait already, for that peer or for everybody.
     #[error("too many texts wait for {peer_id}: try again when some are delivered")]
     QueueFull {
         /// Whose queue is full.

@@ -13,6 +13,7 @@ mod link;
 mod mesh;
 mod negotiation;
 mod peer_id;
+mod rate;
 mod room;
 mod runtime;
 mod signaling;

@@ -23,6 +23,7 @@ use crate::{
     chat::{Chat, Identity, OutgoingFrame, OutgoingText},
     connection::{Connection, ConnectionConfig, ConnectionEvent, EngineError},
     negotiation::{Candidate, DescriptionKind, Input, Negotiation},
+    rate::TokenBucket,
 };
 
 mod chatting;
@@ -33,6 +34,14 @@ pub(crate) use events::EventSender;
 
 /// Commands that wait for a link. A peer that floods us with signaling fills it and is cut off.
 const COMMANDS_MAX: usize = 2048;
+
+/// Offers make us open sockets and gather: a peer may make a few at once, then one a second.
+const OFFERS_BURST: u32 = 8;
+const OFFER_INTERVAL: Duration = Duration::from_secs(1);
+
+/// Each change of name and each typing makes an event: honest peers stay far below.
+const CONTROL_FRAMES_BURST: u32 = 32;
+const CONTROL_FRAME_INTERVAL: Duration = Duration::from_millis(250);
 
 /// For the acknowledgement of our goodbye, and for the peer to close after we acknowledged its own.
 const BYE_TIMEOUT: Duration = Duration::from_secs(2);
@@ -89,6 +98,8 @@ pub(crate) struct LinkContext {
     pub notices: mpsc::Sender<(PeerId, Notice)>,
     /// Cancelled when the user may no longer be reading events.
     pub leaving: CancellationToken,
+    /// Cancelled when the user has been told the end.
+    pub over: CancellationToken,
     pub manual: bool,
 }
 
@@ -105,7 +116,7 @@ impl LinkHandle {
         let undelivered = Arc::<AtomicUsize>::default();
         let polite = *own_id < peer_id;
         let link = Link {
-            events: EventSender::new(context.events.clone(), context.leaving.clone()),
+            events: EventSender::new(context.events.clone(), context.leaving.clone(), context.over.clone()),
             chat: Chat::new(context.identity.clone()),
             negotiation: Negotiation::new(polite, context.candidates_max),
             attempt: None,
@@ -113,6 +124,8 @@ impl LinkHandle {
             state_since: Instant::now(),
             path: None,
             remote_fingerprint: None,
+            offers: TokenBucket::new(OFFERS_BURST, OFFER_INTERVAL, Instant::now()),
+            control_frames: TokenBucket::new(CONTROL_FRAMES_BURST, CONTROL_FRAME_INTERVAL, Instant::now()),
             undelivered: undelivered.clone(),
             leave: None,
             peer_gone: false,
@@ -154,6 +167,9 @@ struct Link {
     state_since: Instant,
     path: Option<Path>,
     remote_fingerprint: Option<String>,
+    /// What offers and what changes of name and typing the peer may still make us handle.
+    offers: TokenBucket,
+    control_frames: TokenBucket,
     undelivered: Arc<AtomicUsize>,
     leave: Option<oneshot::Sender<Vec<MessageId>>>,
     peer_gone: bool,
@@ -191,7 +207,7 @@ impl Link {
                 break;
             }
         }
-        self.end().await;
+        self.end(commands).await;
     }
 
     /// Waits for what happens next. The channel is read before it is written, so that one receipt answers
@@ -206,14 +222,12 @@ impl Link {
         };
         let channel = attempt.connection.channel();
         let outgoing = self.outgoing.is_some();
-        if outgoing && self.chat.receipt_is_urgent() {
-            return Step::Writable(channel.writable().await);
-        }
+        let read_channel = !(outgoing && self.chat.receipt_is_urgent());
         let next_path = attempt.opened_in.map(|_| attempt.next_path);
         tokio::select! {
             biased;
             command = commands.recv() => Step::Command(command),
-            event = attempt.connection.next_event() => Step::Connection(event),
+            event = attempt.connection.next_event(read_channel) => Step::Connection(event),
             result = channel.writable(), if outgoing => Step::Writable(result),
             () = sleep_until(next_path) => Step::Path,
             () = sleep_until(deadline) => Step::Deadline,
@@ -276,8 +290,17 @@ impl Link {
         let _ = self.context.notices.send((self.peer_id.clone(), notice)).await;
     }
 
-    async fn end(mut self) {
+    async fn end(mut self, mut commands: mpsc::Receiver<Command>) {
         self.close(ConnectionState::Closed).await;
+        // What was taken while the connection closed is accounted for too.
+        commands.close();
+        while let Ok(command) = commands.try_recv() {
+            match command {
+                Command::Send(text) => self.chat.queue(text),
+                Command::Leave(reply) => self.leave = Some(reply),
+                _ => {}
+            }
+        }
         let undelivered: Vec<_> = self.chat.undelivered().collect();
         self.undelivered.store(0, Relaxed);
         if let Some(reply) = self.leave.take() {

@@ -3,7 +3,7 @@
 //! Invariant: it never waits for a link or for the server, only for the user to take events.
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::{BTreeMap, BTreeSet, VecDeque},
     time::Duration,
 };
 
@@ -51,6 +51,8 @@ struct Member {
     order: u64,
     /// Said by the server; the link decides when it is over.
     left: Option<LeaveReason>,
+    /// Said by the peer, after which its channel closed.
+    said_bye: bool,
 }
 
 /// Leaving takes as long as the links need to deliver, or until the deadline.
@@ -69,6 +71,8 @@ pub(crate) struct Mesh {
     members: BTreeMap<PeerId, Member>,
     joined_count: u64,
     leaving: Option<Leaving>,
+    /// For the user to take; while any are here, nothing that makes more is read.
+    pending: VecDeque<Event>,
 }
 
 enum Step {
@@ -84,12 +88,13 @@ impl Mesh {
         Self {
             own_id,
             config,
-            events: EventSender::new(context.events.clone(), context.leaving.clone()),
+            events: EventSender::new(context.events.clone(), context.leaving.clone(), context.over.clone()),
             context,
             signaling: Some(signaling),
             members: BTreeMap::new(),
             joined_count: 0,
             leaving: None,
+            pending: VecDeque::new(),
         }
     }
 
@@ -109,18 +114,36 @@ impl Mesh {
             }
         }
         loop {
+            let free = self.pending.is_empty();
             let step = tokio::select! {
-                // In this order, so that what a peer's link has said is known before the server's word on it.
+                // Our own user first, so that nobody can keep it waiting. Notices before responses, so that what
+                // a peer's link has said is known before the server's word on it.
                 biased;
-                Some((peer_id, notice)) = notices.recv() => Step::Notice(peer_id, notice),
-                Some(event) = responses.recv(), if self.signaling.is_some() => Step::Signaling(event),
-                ask = asks.recv(), if self.leaving.is_none() => Step::Ask(ask),
                 step = next_of_leaving(&mut self.leaving) => step,
+                ask = asks.recv(), if self.leaving.is_none() => Step::Ask(ask),
+                permit = self.context.events.reserve(), if !free => {
+                    match permit {
+                        Ok(permit) => {
+                            if let Some(event) = self.pending.pop_front() {
+                                permit.send(event);
+                            }
+                        }
+                        // The user has dropped its receiver.
+                        Err(_) => self.pending.clear(),
+                    }
+                    continue;
+                }
+                Some((peer_id, notice)) = notices.recv(), if free => Step::Notice(peer_id, notice),
+                Some(event) = responses.recv(), if free && self.signaling.is_some() => Step::Signaling(event),
             };
             if let Some(reason) = self.step(step, &mut responses).await {
                 self.context.leaving.cancel();
                 self.end_links(&mut notices).await;
+                for event in self.pending.drain(..) {
+                    self.events.send(event).await;
+                }
                 self.events.send(Event::Ended(reason)).await;
+                self.context.over.cancel();
                 return;
             }
         }
@@ -149,12 +172,12 @@ impl Mesh {
             // The last handle is gone: nobody waits for a delivery.
             Step::Ask(None) => return Some(EndReason::Left),
             Step::Ask(Some(Ask::Leave(reply))) => self.leave(reply),
-            Step::Ask(Some(ask)) => self.ask(ask).await,
-            Step::Notice(peer_id, notice) => self.notice(peer_id, notice).await,
+            Step::Ask(Some(ask)) => self.ask(ask),
+            Step::Notice(peer_id, notice) => self.notice(peer_id, notice),
             Step::Signaling(SignalingEvent::Removed { message }) => {
                 return Some(EndReason::Removed { message });
             }
-            Step::Signaling(event) => self.signaling_event(event).await,
+            Step::Signaling(event) => self.signaling_event(event),
             // Without their handles the links end, and report what is not delivered.
             Step::LeaveDeadline => {
                 self.members.values_mut().for_each(|member| member.link.let_go());
@@ -173,7 +196,7 @@ impl Mesh {
 
     fn add(&mut self, peer: Peer) {
         let link = LinkHandle::spawn(&self.own_id, peer.id.clone(), self.context.clone());
-        let member = Member { link, order: self.joined_count, left: None, peer };
+        let member = Member { link, order: self.joined_count, left: None, said_bye: false, peer };
         self.joined_count += 1;
         self.members.insert(member.peer.id.clone(), member);
     }
@@ -194,16 +217,16 @@ impl Mesh {
         }
     }
 
-    async fn signaling_event(&mut self, event: SignalingEvent) {
+    fn signaling_event(&mut self, event: SignalingEvent) {
         match event {
             SignalingEvent::PeerJoined(peer) => {
                 if self.members.contains_key(&peer.id) || self.members.len() >= MEMBERS_MAX {
                     return;
                 }
                 self.add(peer.clone());
-                self.events.send(Event::PeerJoined(peer)).await;
+                self.pending.push_back(Event::PeerJoined(peer));
             }
-            SignalingEvent::PeerUpdated(peer) => self.update(peer).await,
+            SignalingEvent::PeerUpdated(peer) => self.update(peer),
             SignalingEvent::PeerLeft { peer_id, reason } => {
                 if let Some(member) = self.members.get_mut(&peer_id) {
                     member.left = Some(reason);
@@ -226,26 +249,43 @@ impl Mesh {
                 // A peer that left while we wrote to it: its PeerLeft says all there is to say.
                 if code != patchcord_proto::v1::signal_response::rejected::Code::NoSuchPeer {
                     let code = ProblemCode::Rejected;
-                    self.events.send(Event::Problem { code, peer_id: None, message }).await;
+                    self.pending.push_back(Event::Problem { code, peer_id: None, message });
                 }
             }
             SignalingEvent::Ended { reason } => {
                 self.signaling = None;
-                self.events.send(Event::Signaling(SignalingState::Away { reason })).await;
+                self.let_go_of_the_gone();
+                self.pending.push_back(Event::Signaling(SignalingState::Away { reason }));
             }
             SignalingEvent::Removed { .. } => {}
         }
     }
 
-    async fn update(&mut self, peer: Peer) {
-        let Some(member) = self.members.get_mut(&peer.id) else { return };
-        if member.peer != peer {
-            member.peer = peer.clone();
-            self.events.send(Event::PeerUpdated(peer)).await;
+    /// Without the server only a peer's own goodbye says that it has left.
+    fn let_go_of_the_gone(&mut self) {
+        if self.signaling.is_some() {
+            return;
+        }
+        let gone: Vec<_> = self
+            .members
+            .iter()
+            .filter(|(_, member)| member.said_bye)
+            .map(|(peer_id, _)| peer_id.clone())
+            .collect();
+        for peer_id in gone {
+            self.command(&peer_id, Command::PeerLeft(LeaveReason::Left));
         }
     }
 
-    async fn notice(&mut self, peer_id: PeerId, notice: Notice) {
+    fn update(&mut self, peer: Peer) {
+        let Some(member) = self.members.get_mut(&peer.id) else { return };
+        if member.peer != peer {
+            member.peer = peer.clone();
+            self.pending.push_back(Event::PeerUpdated(peer));
+        }
+    }
+
+    fn notice(&mut self, peer_id: PeerId, notice: Notice) {
         let Some(member) = self.members.get(&peer_id) else { return };
         match notice {
             Notice::Description { kind: DescriptionKind::Offer, sdp } => {
@@ -271,21 +311,23 @@ impl Mesh {
             }
             Notice::DisplayName(display_name) => {
                 let peer = Peer { display_name, ..member.peer.clone() };
-                self.update(peer).await;
+                self.update(peer);
             }
             Notice::Detached => {
                 let peer = Peer { attached: false, ..member.peer.clone() };
-                self.update(peer).await;
+                self.update(peer);
             }
-            Notice::SaidBye if self.signaling.is_none() => {
-                self.command(&peer_id, Command::PeerLeft(LeaveReason::Left));
+            Notice::SaidBye => {
+                if let Some(member) = self.members.get_mut(&peer_id) {
+                    member.said_bye = true;
+                }
+                self.let_go_of_the_gone();
             }
-            Notice::SaidBye => {}
             Notice::Ended => {
                 let reason = member.left.unwrap_or(LeaveReason::Left);
                 self.members.remove(&peer_id);
                 if self.leaving.is_none() {
-                    self.events.send(Event::PeerLeft { peer_id, reason }).await;
+                    self.pending.push_back(Event::PeerLeft { peer_id, reason });
                 }
             }
         }
@@ -309,15 +351,18 @@ impl Mesh {
                 waiting.push((peer_id.clone(), left));
             }
         }
+        let deadline = Instant::now() + self.config.leave_timeout;
+        let at_last = deadline + LINKS_END_TIMEOUT;
         let collected = tokio::spawn(async move {
             let mut departure = Departure::default();
             for (peer_id, left) in waiting {
-                let message_ids = left.await.unwrap_or_default();
+                // A link that does not even end has nothing to say.
+                let left = tokio::time::timeout_at(at_last, left).await;
+                let message_ids = left.ok().and_then(Result::ok).unwrap_or_default();
                 departure.undelivered.extend(message_ids.into_iter().map(|id| (id, peer_id.clone())));
             }
             departure
         });
-        let deadline = Instant::now() + self.config.leave_timeout;
         self.leaving = Some(Leaving { reply, deadline, collected });
     }
 

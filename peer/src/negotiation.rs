@@ -65,13 +65,16 @@ pub(crate) struct Negotiation {
     polite: bool,
     state: SignalingState,
     ignore_offer: bool,
-    /// Local candidates of the description in force; `described` of them are sent.
+    /// Local candidates; the first `local_sent` of them were sent with or after our last description.
     local_candidates: Vec<Candidate>,
-    local_sent: bool,
+    described: bool,
+    local_sent: usize,
     /// Username fragments of the remote description; none before it came.
     remote_fragments: Option<Vec<String>>,
     early_candidates: Vec<Candidate>,
+    /// With the end-of-candidates, which comes once from an honest peer.
     remote_candidates: usize,
+    remote_ended: bool,
     candidates_max: usize,
 }
 
@@ -84,17 +87,19 @@ impl Negotiation {
             state: SignalingState::Stable,
             ignore_offer: false,
             local_candidates: Vec::new(),
-            local_sent: false,
+            described: false,
+            local_sent: 0,
             remote_fragments: None,
             early_candidates: Vec::new(),
             remote_candidates: 0,
+            remote_ended: false,
             candidates_max,
         }
     }
 
     /// Candidates taken from the peer.
     pub(crate) fn remote_candidates(&self) -> usize {
-        self.remote_candidates
+        self.remote_candidates - usize::from(self.remote_ended)
     }
 
     /// Candidates found on our side.
@@ -126,9 +131,10 @@ impl Negotiation {
         if kind == DescriptionKind::Answer {
             self.state = SignalingState::Stable;
         }
-        self.local_sent = true;
+        self.described = true;
         let mut outputs = vec![Output::SendDescription { kind, sdp }];
-        outputs.extend(self.local_candidates.iter().cloned().map(Output::SendCandidate));
+        outputs.extend(self.local_candidates[self.local_sent..].iter().cloned().map(Output::SendCandidate));
+        self.local_sent = self.local_candidates.len();
         outputs
     }
 
@@ -137,7 +143,11 @@ impl Negotiation {
             return Vec::new();
         }
         self.local_candidates.push(candidate.clone());
-        if self.local_sent { vec![Output::SendCandidate(candidate)] } else { Vec::new() }
+        if !self.described {
+            return Vec::new();
+        }
+        self.local_sent = self.local_candidates.len();
+        vec![Output::SendCandidate(candidate)]
     }
 
     fn remote_offer(&mut self, sdp: String) -> Vec<Output> {
@@ -149,7 +159,8 @@ impl Negotiation {
         let mut outputs = Vec::new();
         if collision {
             // The peer ignores our offer and the candidates that followed it: they go again with the answer.
-            self.local_sent = false;
+            self.described = false;
+            self.local_sent = 0;
             outputs.push(Output::Rollback);
         }
         self.state = SignalingState::HaveRemoteOffer;
@@ -190,6 +201,7 @@ impl Negotiation {
             return Vec::new();
         }
         self.remote_candidates += 1;
+        self.remote_ended |= candidate.candidate.is_empty();
         vec![Output::AddCandidate(candidate)]
     }
 }

@@ -1,7 +1,6 @@
 //! A joined room, as its user holds it. Everything is asked of the one task that owns the room.
 
 use std::{
-    net::IpAddr,
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering::Relaxed},
@@ -29,11 +28,11 @@ const EVENTS_MAX: usize = 1024;
 /// What links have told and the room has not read; then the links wait.
 const NOTICES_MAX: usize = 256;
 
+/// For one link to report.
+const REPORT_TIMEOUT: Duration = Duration::from_millis(500);
+
 /// Asks of the handles that the room has not read; then the askers wait.
 const ASKS_MAX: usize = 64;
-
-/// Addresses to gather candidates on; each costs a socket a connection.
-const LOCAL_ADDRESSES_MAX: usize = 8;
 
 /// A handle to a joined room. Clones are handles to the same room; it is left when the last one drops,
 /// but only [`Room::leave`] delivers first what is queued.
@@ -42,6 +41,7 @@ pub struct Room {
     info: Arc<RoomInfo>,
     asks: mpsc::Sender<Ask>,
     next_message: Arc<AtomicU64>,
+    leaving: CancellationToken,
 }
 
 /// What the server said when the room was joined.
@@ -122,7 +122,7 @@ impl Room {
             connection: ConnectionConfig {
                 ice_servers: joined.ice_servers.iter().chain(&config.ice_servers).cloned().collect(),
                 ice_transport_policy: config.ice_transport_policy,
-                local_addresses: local_addresses(&config),
+                local_addresses: config.local_addresses.clone(),
             },
             connect_timeout: config.connect_timeout,
             candidates_max: config.candidates_per_peer_max,
@@ -131,11 +131,13 @@ impl Room {
             events: event_tx,
             notices: notice_tx,
             leaving: CancellationToken::new(),
+            over: CancellationToken::new(),
             manual: config.connect_policy == ConnectPolicy::Manual,
         };
+        let leaving = context.leaving.clone();
         let mesh = Mesh::new(joined.peer_id, config, context, signaling);
         tokio::spawn(mesh.run(joined.peers, ask_rx, notices, responses));
-        Ok((Self { info, asks, next_message: Arc::new(AtomicU64::new(1)) }, events))
+        Ok((Self { info, asks, next_message: Arc::new(AtomicU64::new(1)), leaving }, events))
     }
 
     /// What the server said when the room was joined.
@@ -157,7 +159,7 @@ impl Room {
         check_length(&text, CHAT_TEXT_BYTES_MAX)?;
         let text = OutgoingText {
             message_id: MessageId(self.next_message.fetch_add(1, Relaxed)),
-            text,
+            text: text.into(),
             kind,
             direct: matches!(to, Recipients::Peer(_)),
             sent_at: SystemTime::now(),
@@ -194,8 +196,11 @@ impl Room {
     pub async fn connections(&self) -> Vec<ConnectionReport> {
         let mut reports = Vec::new();
         for report in self.ask(Ask::Connections).await.unwrap_or_default() {
-            // A link that has just ended has nothing to report.
-            reports.extend(report.await);
+            // A link that has just ended has nothing to report, and one that waits for the user to take events
+            // cannot.
+            if let Ok(Ok(report)) = tokio::time::timeout(REPORT_TIMEOUT, report).await {
+                reports.push(report);
+            }
         }
         reports
     }
@@ -203,6 +208,8 @@ impl Room {
     /// Delivers what is queued, says goodbye on every channel and to the server, and ends the room. Keep
     /// reading events meanwhile, or drop the receiver: receipts that nobody takes are waited for a little.
     pub async fn leave(self) -> Departure {
+        // Before the room reads it: links may be waiting for a user that has stopped reading.
+        self.leaving.cancel();
         self.ask(Ask::Leave).await.unwrap_or_default()
     }
 
@@ -226,21 +233,4 @@ fn session_id() -> Result<[u8; 16], JoinError> {
     getrandom::fill(&mut session_id)
         .map_err(|error| JoinError::Engine(format!("no random numbers: {error}")))?;
     Ok(session_id)
-}
-
-/// The addresses to gather host candidates on: the user's choice, else every interface's but loopback and
-/// link-local (RFC 8445 section 5.1.1.1), else loopback, so that peers of one host connect without a network.
-fn local_addresses(config: &Config) -> Vec<IpAddr> {
-    if !config.local_addresses.is_empty() {
-        return config.local_addresses.clone();
-    }
-    let interfaces = if_addrs::get_if_addrs().unwrap_or_default();
-    let (loopback, others): (Vec<_>, Vec<_>) = interfaces
-        .into_iter()
-        .filter(|interface| !interface.is_link_local())
-        .map(|interface| interface.ip())
-        .partition(IpAddr::is_loopback);
-    let mut addresses = if others.is_empty() { loopback } else { others };
-    addresses.truncate(LOCAL_ADDRESSES_MAX);
-    addresses
 }

@@ -5,19 +5,20 @@
 
 use std::{
     future::Future,
-    io,
+    io::{self, IoSliceMut},
     net::SocketAddr,
     pin::Pin,
     sync::{
         Arc,
-        atomic::{AtomicU32, Ordering::Relaxed},
+        atomic::{AtomicBool, AtomicU32, Ordering::Relaxed},
     },
-    task::{Context, Poll},
+    task::{Context, Poll, Waker},
     time::Duration,
 };
 
 use webrtc::runtime::{
-    AsyncInterval, AsyncTcpListener, AsyncTcpStream, AsyncUdpSocket, JoinHandle, Runtime, TokioRuntime,
+    AsyncInterval, AsyncTcpListener, AsyncTcpStream, AsyncUdpSocket, JoinHandle, RecvMeta, Runtime,
+    TokioRuntime, Transmit,
 };
 
 type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
@@ -28,16 +29,26 @@ const DOUBLINGS_MAX: u32 = 12;
 /// A burst of one congestion window overflows the usual 208 KiB, and a lost packet costs up to a second.
 const SOCKET_BUFFER_BYTES: usize = 1 << 20;
 
+/// For the address of a STUN or TURN server.
+const RESOLVE_TIMEOUT: Duration = Duration::from_secs(2);
+
+tokio::task_local! {
+    /// Set within the engine's tasks, and only there.
+    static DRIVER: ();
+}
+
 /// The runtime of one connection: it remembers how quiet that connection's driver is.
 #[derive(Debug)]
 pub(crate) struct SettlingRuntime {
     tokio: TokioRuntime,
     quiet_passes: Arc<AtomicU32>,
+    channel_open: Arc<AtomicBool>,
 }
 
 impl SettlingRuntime {
-    pub(crate) fn new() -> Self {
-        Self { tokio: TokioRuntime, quiet_passes: Arc::default() }
+    /// `channel_open` is set by the connection once its channel is open.
+    pub(crate) fn new(channel_open: Arc<AtomicBool>) -> Self {
+        Self { tokio: TokioRuntime, quiet_passes: Arc::default(), channel_open }
     }
 }
 
@@ -52,6 +63,10 @@ fn sleep_max(quiet_passes: u32) -> Option<Duration> {
 
 impl Runtime for SettlingRuntime {
     fn sleep(&self, duration: Duration) -> BoxFuture<'static, ()> {
+        // Others sleep for what they said: the engine's own time limits.
+        if DRIVER.try_with(|()| ()).is_err() {
+            return self.tokio.sleep(duration);
+        }
         let quiet_passes = self.quiet_passes.load(Relaxed);
         self.quiet_passes.store(quiet_passes.saturating_add(1), Relaxed);
         let duration = sleep_max(quiet_passes).map_or(duration, |max| duration.min(max));
@@ -67,11 +82,12 @@ impl Runtime for SettlingRuntime {
         let options = socket2::SockRef::from(&socket);
         let _ = options.set_recv_buffer_size(SOCKET_BUFFER_BYTES);
         let _ = options.set_send_buffer_size(SOCKET_BUFFER_BYTES);
-        self.tokio.wrap_udp_socket(socket)
+        let socket = self.tokio.wrap_udp_socket(socket)?;
+        Ok(Arc::new(PatientSocket { socket, channel_open: self.channel_open.clone() }))
     }
 
     fn spawn(&self, future: Pin<Box<dyn Future<Output = ()> + Send>>) -> Box<dyn JoinHandle> {
-        self.tokio.spawn(future)
+        self.tokio.spawn(Box::pin(DRIVER.scope((), future)))
     }
 
     fn wrap_tcp_listener(&self, listener: std::net::TcpListener) -> io::Result<Arc<dyn AsyncTcpListener>> {
@@ -83,7 +99,12 @@ impl Runtime for SettlingRuntime {
     }
 
     fn resolve_host<'a>(&'a self, host: &'a str) -> BoxFuture<'a, io::Result<Vec<SocketAddr>>> {
-        self.tokio.resolve_host(host)
+        // The driver waits for it, and with it the candidates that need no name.
+        Box::pin(async move {
+            tokio::time::timeout(RESOLVE_TIMEOUT, self.tokio.resolve_host(host))
+                .await
+                .unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))
+        })
     }
 
     fn interval(&self, period: Duration) -> Box<dyn AsyncInterval> {
@@ -96,6 +117,49 @@ impl Runtime for SettlingRuntime {
 
     fn name(&self) -> &'static str {
         "patchcord"
+    }
+}
+
+/// A socket that gives out one datagram a turn of the driver until the channel is open. The driver handles
+/// a burst before its events, and so drops data that came in one burst with the end of the SCTP handshake.
+#[derive(Debug)]
+struct PatientSocket {
+    socket: Arc<dyn AsyncUdpSocket>,
+    channel_open: Arc<AtomicBool>,
+}
+
+impl AsyncUdpSocket for PatientSocket {
+    fn local_addr(&self) -> io::Result<SocketAddr> {
+        self.socket.local_addr()
+    }
+
+    fn poll_send(&self, context: &mut Context<'_>, transmit: &Transmit<'_>) -> Poll<io::Result<usize>> {
+        self.socket.poll_send(context, transmit)
+    }
+
+    fn poll_recv(
+        &self,
+        context: &mut Context<'_>,
+        buffers: &mut [IoSliceMut<'_>],
+        meta: &mut [RecvMeta],
+    ) -> Poll<io::Result<usize>> {
+        if self.channel_open.load(Relaxed) {
+            return self.socket.poll_recv(context, buffers, meta);
+        }
+        // Only the probe for the rest of a burst comes with this waker; the turn's own receive does not.
+        if context.waker().will_wake(Waker::noop()) {
+            return Poll::Pending;
+        }
+        let one = buffers.len().min(meta.len()).min(1);
+        self.socket.poll_recv(context, &mut buffers[..one], &mut meta[..one])
+    }
+
+    fn max_gso_segments(&self) -> usize {
+        self.socket.max_gso_segments()
+    }
+
+    fn max_gro_segments(&self) -> usize {
+        self.socket.max_gro_segments()
     }
 }
 
@@ -138,13 +202,24 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
+    async fn a_time_limit_outside_the_driver_is_not_shortened() {
+        let runtime = SettlingRuntime::new(Arc::default());
+        let begun = tokio::time::Instant::now();
+        runtime.sleep(Duration::from_millis(100)).await;
+        assert!(begun.elapsed() >= Duration::from_millis(100));
+    }
+
+    #[tokio::test(start_paused = true)]
     async fn an_interrupted_sleep_makes_the_driver_settle_again() {
-        let runtime = SettlingRuntime::new();
-        for _ in 0..5 {
-            runtime.sleep(Duration::from_secs(3600)).await;
-        }
-        assert_eq!(runtime.quiet_passes.load(Relaxed), 5);
-        drop(runtime.sleep(Duration::from_secs(3600)));
-        assert_eq!(runtime.quiet_passes.load(Relaxed), 0);
+        let runtime = SettlingRuntime::new(Arc::default());
+        let driver = async {
+            for _ in 0..5 {
+                runtime.sleep(Duration::from_secs(3600)).await;
+            }
+            assert_eq!(runtime.quiet_passes.load(Relaxed), 5);
+            drop(runtime.sleep(Duration::from_secs(3600)));
+            assert_eq!(runtime.quiet_passes.load(Relaxed), 0);
+        };
+        DRIVER.scope((), driver).await;
     }
 }

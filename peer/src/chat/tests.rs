@@ -17,7 +17,7 @@ fn chat(session: u8) -> Chat {
 fn text(id: u64) -> OutgoingText {
     OutgoingText {
         message_id: MessageId(id),
-        text: format!("text {id}"),
+        text: format!("text {id}").into(),
         kind: TextKind::Plain,
         direct: false,
         sent_at: SystemTime::UNIX_EPOCH,
@@ -158,7 +158,7 @@ fn the_longest_text_fits_a_frame() {
     let mut pair = Pair::new();
     pair.open();
     pair.settle();
-    pair.sides[0].queue(OutgoingText { text: "x".repeat(CHAT_TEXT_BYTES_MAX), ..text(u64::MAX) });
+    pair.sides[0].queue(OutgoingText { text: "x".repeat(CHAT_TEXT_BYTES_MAX).into(), ..text(u64::MAX) });
     let (frame, _) = pair.sides[0].next_frame().expect("a text is queued");
     assert!(frame.len() <= CHAT_FRAME_BYTES_MAX, "{}", frame.len());
 }

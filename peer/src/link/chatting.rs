@@ -6,7 +6,7 @@ use tokio::time::Instant;
 
 use super::{BYE_TIMEOUT, Link, Notice};
 use crate::{
-    ConnectionState, DeliveryState, Event, Message, MessageId, ProblemCode, Untrusted,
+    ConnectionState, DeliveryState, Event, Message, MessageId, Untrusted,
     chat::{Heard, IncomingText},
 };
 
@@ -30,17 +30,18 @@ impl Link {
     pub(super) async fn frame(&mut self, frame: &[u8]) {
         let (heard, delivered) = match self.chat.handle(frame) {
             Ok(result) => result,
-            Err(violation) => {
-                let message = format!("the peer broke the rules of chat and was disconnected: {violation}");
-                self.problem(ProblemCode::PeerMisbehaved, message).await;
-                return self.close(ConnectionState::Failed).await;
-            }
+            Err(violation) => return self.misbehaved(&violation.to_string()).await,
         };
         if !delivered.is_empty() {
             self.undelivered.fetch_sub(delivered.len(), Relaxed);
             self.receipts(delivered, DeliveryState::Delivered).await;
         }
         let peer_id = self.peer_id.clone();
+        if matches!(heard, Some(Heard::Typing(_) | Heard::Profile { .. }))
+            && !self.control_frames.take(Instant::now())
+        {
+            return self.misbehaved("its name or its typing changes too often").await;
+        }
         match heard {
             None => {}
             Some(Heard::Open { display_name }) => self.opened(display_name).await,

@@ -24,6 +24,10 @@ impl Link {
 
     pub(super) async fn remote_description(&mut self, kind: DescriptionKind, sdp: String) {
         if kind == DescriptionKind::Offer {
+            if !self.offers.take(Instant::now()) {
+                tracing::debug!(peer_id = %self.peer_id, "ignored an offer: they come too fast");
+                return;
+            }
             let offered = fingerprint(&sdp);
             // Another certificate: the peer has begun a new connection and forgotten ours.
             let replaced = self.remote_fingerprint.is_some() && self.remote_fingerprint != offered;
@@ -51,6 +55,7 @@ impl Link {
                 ),
             )
             .await;
+            self.set_state(ConnectionState::Failed).await;
             return false;
         };
         match Connection::new(&self.context.connection).await {
@@ -141,6 +146,7 @@ impl Link {
                 self.negotiate(Input::LocalCandidate(candidate)).await;
             }
             ConnectionEvent::ChannelOpen => self.chat.channel_opened(),
+            ConnectionEvent::ForeignChannel => self.misbehaved("it opened a channel nobody asked for").await,
             ConnectionEvent::ChannelMessage(frame) => self.frame(&frame).await,
             ConnectionEvent::ChannelClosed if self.chat.is_open() => {
                 self.close(ConnectionState::Closed).await;
@@ -148,6 +154,13 @@ impl Link {
             // Before it was ever open: the peer gave up.
             ConnectionEvent::ChannelClosed => self.connection_failed().await,
         }
+    }
+
+    /// Ends the connection with a peer that breaks the rules; the rest of the room goes on.
+    pub(super) async fn misbehaved(&mut self, what: &str) {
+        let message = format!("the peer broke the rules and was disconnected: {what}");
+        self.problem(ProblemCode::PeerMisbehaved, message).await;
+        self.close(ConnectionState::Failed).await;
     }
 
     async fn connection_failed(&mut self) {

@@ -21,19 +21,26 @@ const LEAVING_WAIT: Duration = Duration::from_millis(500);
 pub(crate) struct EventSender {
     events: mpsc::Sender<Event>,
     leaving: CancellationToken,
+    over: CancellationToken,
     abandoned: Arc<AtomicBool>,
 }
 
 impl EventSender {
-    pub(crate) fn new(events: mpsc::Sender<Event>, leaving: CancellationToken) -> Self {
-        Self { events, leaving, abandoned: Arc::default() }
+    pub(crate) fn new(
+        events: mpsc::Sender<Event>,
+        leaving: CancellationToken,
+        over: CancellationToken,
+    ) -> Self {
+        Self { events, leaving, over, abandoned: Arc::default() }
     }
 
     /// Hands `event` over and says whether that worked. A user that does not read holds up the caller until
     /// the room is left; then, or when the receiver is gone, what does not fit is dropped.
+    /// Nothing is handed over once the room is over.
     pub(crate) async fn send(&self, event: Event) -> bool {
         let permit = tokio::select! {
             biased;
+            () = self.over.cancelled() => None,
             permit = self.events.reserve() => permit.ok(),
             () = self.given_up() => self.events.try_reserve().ok(),
         };

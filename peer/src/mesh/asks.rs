@@ -6,10 +6,13 @@ use patchcord_proto::v1::signal_request as request;
 use tokio::sync::oneshot;
 
 use super::{Ask, Mesh};
-use crate::{MessageId, Recipients, SendError, chat::OutgoingText, link::Command};
+use crate::{DeliveryState, Event, MessageId, Recipients, SendError, chat::OutgoingText, link::Command};
+
+/// Events that wait for the user beyond its own queue.
+const PENDING_MAX: usize = 1024;
 
 impl Mesh {
-    pub(super) async fn ask(&mut self, ask: Ask) {
+    pub(super) fn ask(&mut self, ask: Ask) {
         match ask {
             Ask::Send { to, text, reply } => {
                 let _ = reply.send(self.send(&to, text));
@@ -40,7 +43,7 @@ impl Mesh {
         }
     }
 
-    /// All or nobody: room in every queue is taken before anything is put in one.
+    /// A receiver whose queue is full does not keep the others from getting the text: its receipt says failed.
     fn send(&mut self, to: &Recipients, text: OutgoingText) -> Result<MessageId, SendError> {
         let members: Vec<_> = match to {
             Recipients::Everybody => self.members.values().collect(),
@@ -48,22 +51,30 @@ impl Mesh {
                 vec![self.members.get(peer_id).ok_or(SendError::NoSuchPeer)?]
             }
         };
-        if members.is_empty() {
-            return Err(SendError::NobodyHere);
-        }
-        let mut places = Vec::with_capacity(members.len());
-        for member in &members {
-            let full = || SendError::QueueFull { peer_id: member.peer.id.clone() };
-            if member.link.undelivered.load(Relaxed) >= self.config.queued_texts_max {
-                return Err(full());
-            }
-            places.push((member, member.link.commands.try_reserve().map_err(|_| full())?));
+        let Some(first) = members.first() else { return Err(SendError::NobodyHere) };
+        let full = SendError::QueueFull { peer_id: first.peer.id.clone() };
+        // The user does not take what it is told; more would only be more to tell.
+        if self.pending.len() >= PENDING_MAX {
+            return Err(full);
         }
         let message_id = text.message_id;
-        for (member, place) in places {
-            member.link.undelivered.fetch_add(1, Relaxed);
-            place.send(Command::Send(text.clone()));
+        let (mut taken, mut failed) = (false, Vec::new());
+        for member in members {
+            let has_room = member.link.undelivered.load(Relaxed) < self.config.queued_texts_max;
+            match member.link.commands.try_reserve() {
+                Ok(place) if has_room => {
+                    member.link.undelivered.fetch_add(1, Relaxed);
+                    place.send(Command::Send(text.clone()));
+                    taken = true;
+                }
+                _ => failed.push(member.peer.id.clone()),
+            }
         }
+        if !taken {
+            return Err(full);
+        }
+        let state = DeliveryState::Failed;
+        self.pending.extend(failed.into_iter().map(|peer_id| Event::Receipt { message_id, peer_id, state }));
         Ok(message_id)
     }
 }
