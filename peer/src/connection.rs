@@ -387,3 +387,6 @@ impl PeerConnectionEventHandler for Callbacks {
         }));
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -353,3 +353,29 @@ async fn a_peer_that_vanishes_is_told_and_what_is_said_meanwhile_waits_for_its_r
     let (of_a, _) = pair.run(|notice| notice, |_, b| count_receipts(b, DeliveryState::Delivered) == 1).await;
     assert_eq!(messages(&of_a), [1]);
 }
+
+#[tokio::test]
+async fn offers_that_come_too_fast_are_ignored_and_the_channel_stays_open() {
+    let mut pair = pair();
+    let mut offers = Vec::new();
+    let keep = |notice: Notice| {
+        if let Notice::Description { kind: DescriptionKind::Offer, sdp } = &notice {
+            offers.push(sdp.clone());
+        }
+        notice
+    };
+    pair.a.command(Command::Connect).await;
+    pair.run(keep, both_open).await;
+    for _ in 0..100 {
+        let sdp = offers[0].clone();
+        pair.b.command(Command::Description { kind: DescriptionKind::Offer, sdp }).await;
+    }
+    let mut answers = 0;
+    let count = |notice: Notice| {
+        answers += usize::from(matches!(notice, Notice::Description { .. }));
+        notice
+    };
+    pair.a.say(1).await;
+    pair.run(count, |a, b| messages(b) == [1] && count_receipts(a, DeliveryState::Delivered) == 1).await;
+    assert!(answers < OFFERS_BURST as usize, "{answers} answers");
+}
