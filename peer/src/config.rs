@@ -22,7 +22,8 @@ pub struct Config {
     /// Local addresses to gather host candidates on; empty means those of every interface but loopback,
     /// or loopback where there is nothing else.
     pub local_addresses: Vec<IpAddr>,
-    /// Peers of a full mesh, oneself included; with more in the room only the first are connected.
+    /// Peers of a full mesh, oneself included; with more in the room not all are connected, and
+    /// [`crate::ProblemCode::MeshFull`] says with whom.
     pub mesh_peers_max: usize,
     /// From the first step of a connection to its open channel.
     pub connect_timeout: Duration,

@@ -149,8 +149,10 @@ impl Inspector {
                 .map_err(|_| InspectError::Refused("no answer within 10 s".into()))?
                 .map_err(|status| refused(&status))?
                 .into_inner();
+            let before = rooms.len();
             rooms.extend(page.rooms.into_iter().filter_map(parse_room));
-            if page.next_page_token.is_empty() || rooms.len() >= ROOMS_MAX {
+            // A server that sends empty pages must not hold us for ever.
+            if page.next_page_token.is_empty() || rooms.len() >= ROOMS_MAX || rooms.len() == before {
                 return Ok(rooms);
             }
             page_token = page.next_page_token;

@@ -8,11 +8,7 @@ use std::{
 };
 
 use patchcord_proto::v1::signal_request as request;
-use tokio::{
-    sync::{mpsc, oneshot},
-    task::JoinHandle,
-    time::Instant,
-};
+use tokio::sync::{mpsc, oneshot};
 
 use crate::{
     Config, ConnectPolicy, ConnectionReport, Departure, EndReason, Event, LeaveReason, MessageId, Peer,
@@ -24,12 +20,12 @@ use crate::{
 };
 
 mod asks;
+mod leaving;
+
+use leaving::{Leaving, next_of_leaving};
 
 /// Peers of one room; more than any server of ours admits.
 const MEMBERS_MAX: usize = 256;
-
-/// For the server to end the stream after our Leave.
-const LEAVE_ANSWER_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// For links to close their connections when the room is over.
 const LINKS_END_TIMEOUT: Duration = Duration::from_secs(2);
@@ -53,13 +49,6 @@ struct Member {
     left: Option<LeaveReason>,
     /// Said by the peer, after which its channel closed.
     said_bye: bool,
-}
-
-/// Leaving takes as long as the links need to deliver, or until the deadline.
-struct Leaving {
-    reply: oneshot::Sender<Departure>,
-    deadline: Instant,
-    collected: JoinHandle<Departure>,
 }
 
 pub(crate) struct Mesh {
@@ -108,7 +97,9 @@ impl Mesh {
     ) {
         for peer in peers {
             let peer_id = peer.id.clone();
-            self.add(peer);
+            if !self.add(peer) {
+                continue;
+            }
             if self.config.connect_policy == ConnectPolicy::Newcomer {
                 self.command(&peer_id, Command::Connect);
             }
@@ -194,11 +185,17 @@ impl Mesh {
         None
     }
 
-    fn add(&mut self, peer: Peer) {
+    /// Takes in a peer, unless the server names one twice, or ourselves, or more than a room can have.
+    fn add(&mut self, peer: Peer) -> bool {
+        if peer.id == self.own_id || self.members.contains_key(&peer.id) || self.members.len() >= MEMBERS_MAX
+        {
+            return false;
+        }
         let link = LinkHandle::spawn(&self.own_id, peer.id.clone(), self.context.clone());
         let member = Member { link, order: self.joined_count, left: None, said_bye: false, peer };
         self.joined_count += 1;
         self.members.insert(member.peer.id.clone(), member);
+        true
     }
 
     /// Gives a link something to do. A link that is too far behind is cut off: its peer floods us.
@@ -220,11 +217,9 @@ impl Mesh {
     fn signaling_event(&mut self, event: SignalingEvent) {
         match event {
             SignalingEvent::PeerJoined(peer) => {
-                if self.members.contains_key(&peer.id) || self.members.len() >= MEMBERS_MAX {
-                    return;
+                if self.add(peer.clone()) {
+                    self.pending.push_back(Event::PeerJoined(peer));
                 }
-                self.add(peer.clone());
-                self.pending.push_back(Event::PeerJoined(peer));
             }
             SignalingEvent::PeerUpdated(peer) => self.update(peer),
             SignalingEvent::PeerLeft { peer_id, reason } => {
@@ -339,58 +334,6 @@ impl Mesh {
             && !signaling.try_send(message)
         {
             tracing::warn!("signaling is stuck; a request is lost");
-        }
-    }
-
-    fn leave(&mut self, reply: oneshot::Sender<Departure>) {
-        self.context.leaving.cancel();
-        let mut waiting = Vec::new();
-        for (peer_id, member) in &self.members {
-            let (left_tx, left) = oneshot::channel();
-            if member.link.commands.try_send(Command::Leave(left_tx)).is_ok() {
-                waiting.push((peer_id.clone(), left));
-            }
-        }
-        let deadline = Instant::now() + self.config.leave_timeout;
-        let at_last = deadline + LINKS_END_TIMEOUT;
-        let collected = tokio::spawn(async move {
-            let mut departure = Departure::default();
-            for (peer_id, left) in waiting {
-                // A link that does not even end has nothing to say.
-                let left = tokio::time::timeout_at(at_last, left).await;
-                let message_ids = left.ok().and_then(Result::ok).unwrap_or_default();
-                departure.undelivered.extend(message_ids.into_iter().map(|id| (id, peer_id.clone())));
-            }
-            departure
-        });
-        self.leaving = Some(Leaving { reply, deadline, collected });
-    }
-
-    /// Says Leave and waits a little for the server to end the stream, so that it was heard.
-    async fn say_leave(&mut self, responses: &mut mpsc::Receiver<SignalingEvent>) {
-        self.request(request::Message::Leave(request::Leave {}));
-        if self.signaling.is_some() {
-            let ended = async {
-                while let Some(event) = responses.recv().await {
-                    if matches!(event, SignalingEvent::Ended { .. }) {
-                        break;
-                    }
-                }
-            };
-            // A server that does not answer notices the closed stream by itself.
-            let _ = tokio::time::timeout(LEAVE_ANSWER_TIMEOUT, ended).await;
-        }
-    }
-}
-
-async fn next_of_leaving(leaving: &mut Option<Leaving>) -> Step {
-    let Some(leaving) = leaving else { return std::future::pending().await };
-    tokio::select! {
-        departure = &mut leaving.collected => Step::Departed(departure.unwrap_or_default()),
-        () = tokio::time::sleep_until(leaving.deadline) => {
-            // Again if the links do not even end.
-            leaving.deadline += LINKS_END_TIMEOUT;
-            Step::LeaveDeadline
         }
     }
 }

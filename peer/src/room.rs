@@ -126,7 +126,9 @@ impl Room {
             },
             connect_timeout: config.connect_timeout,
             candidates_max: config.candidates_per_peer_max,
-            mesh: Arc::new(Semaphore::new(config.mesh_peers_max.saturating_sub(1))),
+            mesh: Arc::new(Semaphore::new(
+                config.mesh_peers_max.saturating_sub(1).min(Semaphore::MAX_PERMITS),
+            )),
             mesh_peers_max: config.mesh_peers_max,
             events: event_tx,
             notices: notice_tx,
@@ -207,6 +209,8 @@ impl Room {
 
     /// Delivers what is queued, says goodbye on every channel and to the server, and ends the room. Keep
     /// reading events meanwhile, or drop the receiver: receipts that nobody takes are waited for a little.
+    /// A room that is over already, or that another handle leaves, gives an empty [`Departure`]: its receipts
+    /// have said what failed.
     pub async fn leave(self) -> Departure {
         // Before the room reads it: links may be waiting for a user that has stopped reading.
         self.leaving.cancel();
