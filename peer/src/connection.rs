@@ -29,7 +29,7 @@ mod path;
 use path::selected_path;
 
 use crate::{
-    ConnectionState, IceServer, IceTransportPolicy, Path,
+    ConnectionState, IceServer, IceTransportPolicy, Path, candidate_gate,
     negotiation::{Candidate, DescriptionKind, username_fragments},
     runtime::SettlingRuntime,
 };
@@ -102,6 +102,7 @@ pub(crate) struct Connection {
     callbacks: mpsc::Receiver<ConnectionEvent>,
     foreign_channel: Arc<Notify>,
     channel_open: Arc<AtomicBool>,
+    on_loopback: bool,
     channel_closed: bool,
     closed: bool,
     local_fragment: Option<String>,
@@ -142,6 +143,7 @@ impl Connection {
             callbacks,
             foreign_channel,
             channel_open,
+            on_loopback: local_addresses.iter().any(IpAddr::is_loopback),
             channel_closed: false,
             closed: false,
             local_fragment: None,
@@ -182,6 +184,8 @@ impl Connection {
     }
 
     pub(crate) async fn add_candidate(&self, candidate: Candidate) -> Result<(), EngineError> {
+        candidate_gate::check(&candidate.candidate, self.on_loopback)
+            .map_err(|unfit| ("an unfit candidate", unfit))?;
         let init = RTCIceCandidateInit {
             candidate: candidate.candidate,
             sdp_mid: candidate.sdp_mid,

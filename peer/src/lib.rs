@@ -3,6 +3,7 @@
 //! [`Room::join`] gives a handle to say things with and one bounded receiver of [`Event`]s.
 //! Everything that came from other people is [`Untrusted`].
 
+mod candidate_gate;
 mod chat;
 mod config;
 mod connection;
@@ -17,6 +18,7 @@ mod rate;
 mod room;
 mod runtime;
 mod signaling;
+mod source_filter;
 mod untrusted;
 
 pub use config::{Config, ConnectPolicy, IceServer, IceTransportPolicy};

@@ -9,13 +9,14 @@ use std::{
     net::SocketAddr,
     pin::Pin,
     sync::{
-        Arc,
+        Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicBool, AtomicU32, Ordering::Relaxed},
     },
-    task::{Context, Poll, Waker},
+    task::{Context, Poll, Waker, ready},
     time::Duration,
 };
 
+use crate::source_filter::SourceFilter;
 use webrtc::runtime::{
     AsyncInterval, AsyncTcpListener, AsyncTcpStream, AsyncUdpSocket, JoinHandle, RecvMeta, Runtime,
     TokioRuntime, Transmit,
@@ -43,12 +44,13 @@ pub(crate) struct SettlingRuntime {
     tokio: TokioRuntime,
     quiet_passes: Arc<AtomicU32>,
     channel_open: Arc<AtomicBool>,
+    sources: Arc<Mutex<SourceFilter>>,
 }
 
 impl SettlingRuntime {
     /// `channel_open` is set by the connection once its channel is open.
     pub(crate) fn new(channel_open: Arc<AtomicBool>) -> Self {
-        Self { tokio: TokioRuntime, quiet_passes: Arc::default(), channel_open }
+        Self { tokio: TokioRuntime, quiet_passes: Arc::default(), channel_open, sources: Arc::default() }
     }
 }
 
@@ -83,7 +85,11 @@ impl Runtime for SettlingRuntime {
         let _ = options.set_recv_buffer_size(SOCKET_BUFFER_BYTES);
         let _ = options.set_send_buffer_size(SOCKET_BUFFER_BYTES);
         let socket = self.tokio.wrap_udp_socket(socket)?;
-        Ok(Arc::new(PatientSocket { socket, channel_open: self.channel_open.clone() }))
+        Ok(Arc::new(GuardedSocket {
+            socket,
+            channel_open: self.channel_open.clone(),
+            sources: self.sources.clone(),
+        }))
     }
 
     fn spawn(&self, future: Pin<Box<dyn Future<Output = ()> + Send>>) -> Box<dyn JoinHandle> {
@@ -120,20 +126,51 @@ impl Runtime for SettlingRuntime {
     }
 }
 
-/// A socket that gives out one datagram a turn of the driver until the channel is open. The driver handles
-/// a burst before its events, and so drops data that came in one burst with the end of the SCTP handshake.
+/// A socket that keeps DTLS of strangers out, and gives out one datagram a turn of the driver until the channel
+/// is open: the driver handles a burst before its events, and so drops data that came in one burst with the
+/// end of the SCTP handshake.
 #[derive(Debug)]
-struct PatientSocket {
+struct GuardedSocket {
     socket: Arc<dyn AsyncUdpSocket>,
     channel_open: Arc<AtomicBool>,
+    sources: Arc<Mutex<SourceFilter>>,
 }
 
-impl AsyncUdpSocket for PatientSocket {
+impl GuardedSocket {
+    fn sources(&self) -> MutexGuard<'_, SourceFilter> {
+        // Whoever panicked left it as consistent as ever: each step is one insertion.
+        self.sources.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Moves what is admitted to the front and counts it.
+    fn keep_admitted(&self, buffers: &mut [IoSliceMut<'_>], meta: &mut [RecvMeta], received: usize) -> usize {
+        let mut sources = self.sources();
+        let mut kept = 0;
+        for index in 0..received {
+            let (length, source) = (meta[index].len, meta[index].addr);
+            // The kernel may have joined several datagrams of one source.
+            let mut datagrams = buffers[index][..length].chunks(meta[index].stride.max(1));
+            if !datagrams.all(|datagram| sources.admits(datagram, source)) {
+                continue;
+            }
+            if kept < index {
+                let (front, back) = buffers.split_at_mut(index);
+                front[kept][..length].copy_from_slice(&back[0][..length]);
+                meta[kept] = meta[index];
+            }
+            kept += 1;
+        }
+        kept
+    }
+}
+
+impl AsyncUdpSocket for GuardedSocket {
     fn local_addr(&self) -> io::Result<SocketAddr> {
         self.socket.local_addr()
     }
 
     fn poll_send(&self, context: &mut Context<'_>, transmit: &Transmit<'_>) -> Poll<io::Result<usize>> {
+        self.sources().sent(transmit.contents, transmit.destination);
         self.socket.poll_send(context, transmit)
     }
 
@@ -143,15 +180,23 @@ impl AsyncUdpSocket for PatientSocket {
         buffers: &mut [IoSliceMut<'_>],
         meta: &mut [RecvMeta],
     ) -> Poll<io::Result<usize>> {
-        if self.channel_open.load(Relaxed) {
-            return self.socket.poll_recv(context, buffers, meta);
+        let mut at_most = buffers.len().min(meta.len());
+        if !self.channel_open.load(Relaxed) {
+            // Only the probe for the rest of a burst comes with this waker; the turn's own receive does not.
+            if context.waker().will_wake(Waker::noop()) {
+                return Poll::Pending;
+            }
+            at_most = at_most.min(1);
         }
-        // Only the probe for the rest of a burst comes with this waker; the turn's own receive does not.
-        if context.waker().will_wake(Waker::noop()) {
-            return Poll::Pending;
+        loop {
+            let received =
+                ready!(self.socket.poll_recv(context, &mut buffers[..at_most], &mut meta[..at_most]))?;
+            let kept = self.keep_admitted(buffers, meta, received);
+            // A stranger's datagram must not end the turn; the socket says when it has no more.
+            if kept > 0 || received == 0 {
+                return Poll::Ready(Ok(kept));
+            }
         }
-        let one = buffers.len().min(meta.len()).min(1);
-        self.socket.poll_recv(context, &mut buffers[..one], &mut meta[..one])
     }
 
     fn max_gso_segments(&self) -> usize {
