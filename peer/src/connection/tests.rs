@@ -17,6 +17,16 @@ async fn connection() -> Connection {
 
 /// Negotiates, passes candidates, and reads both until `b` has an event that is `wanted`.
 async fn connect(a: &mut Connection, b: &mut Connection, wanted: fn(&ConnectionEvent) -> bool) {
+    connect_seeing(a, b, wanted, &mut |_| {}).await;
+}
+
+/// The same, and shows every candidate.
+async fn connect_seeing(
+    a: &mut Connection,
+    b: &mut Connection,
+    wanted: fn(&ConnectionEvent) -> bool,
+    see: &mut dyn FnMut(&Candidate),
+) {
     let offer = a.describe(DescriptionKind::Offer).await.unwrap();
     b.set_remote(DescriptionKind::Offer, offer).await.unwrap();
     let answer = b.describe(DescriptionKind::Answer).await.unwrap();
@@ -25,10 +35,14 @@ async fn connect(a: &mut Connection, b: &mut Connection, wanted: fn(&ConnectionE
         loop {
             tokio::select! {
                 event = a.next_event(true) => if let ConnectionEvent::LocalCandidate(candidate) = event {
+                    see(&candidate);
                     b.add_candidate(candidate).await.unwrap();
                 },
                 event = b.next_event(true) => match event {
-                    ConnectionEvent::LocalCandidate(candidate) => a.add_candidate(candidate).await.unwrap(),
+                    ConnectionEvent::LocalCandidate(candidate) => {
+                        see(&candidate);
+                        a.add_candidate(candidate).await.unwrap();
+                    }
                     event if wanted(&event) => return,
                     _ => {}
                 },
@@ -36,6 +50,33 @@ async fn connect(a: &mut Connection, b: &mut Connection, wanted: fn(&ConnectionE
         }
     };
     tokio::time::timeout(PATIENCE, connected).await.expect("the event comes");
+}
+
+/// The first bytes of a DTLS 1.2 ClientHello, as a stranger sends it who has guessed the port.
+const CLIENT_HELLO: [u8; 25] =
+    [22, 254, 253, 0, 0, 0, 0, 0, 0, 0, 0, 0, 12, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0];
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_stranger_that_floods_client_hellos_does_not_prevent_a_connection() {
+    for _ in 0..20 {
+        let (mut a, mut b) = (connection().await, connection().await);
+        let mut floods = tokio::task::JoinSet::new();
+        let mut flood = |candidate: &Candidate| {
+            let Some(port) = candidate.candidate.split(' ').nth(5).and_then(|port| port.parse::<u16>().ok())
+            else {
+                return;
+            };
+            floods.spawn(async move {
+                let stranger = tokio::net::UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
+                for _ in 0..2000 {
+                    // The port may be closed already.
+                    let _ = stranger.send_to(&CLIENT_HELLO, (Ipv4Addr::LOCALHOST, port)).await;
+                }
+            });
+        };
+        let is_open = |event: &ConnectionEvent| matches!(event, ConnectionEvent::ChannelOpen);
+        connect_seeing(&mut a, &mut b, is_open, &mut flood).await;
+    }
 }
 
 #[tokio::test]

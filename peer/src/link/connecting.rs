@@ -6,7 +6,7 @@ use tokio::time::Instant;
 
 use super::{Attempt, Link, Notice, PATH_INTERVAL};
 use crate::{
-    ConnectionState, Event, Path, ProblemCode,
+    ConnectionState, Event, IceTransportPolicy, Path, ProblemCode,
     connection::{Connection, ConnectionEvent, EngineError},
     negotiation::{DescriptionKind, Input, Negotiation, Output, fingerprint},
 };
@@ -143,7 +143,11 @@ impl Link {
             // Known better here: the attempt began with the first description, and closes by our hand.
             ConnectionEvent::State(_) => {}
             ConnectionEvent::LocalCandidate(candidate) => {
+                let ended = candidate.candidate.is_empty();
                 self.negotiate(Input::LocalCandidate(candidate)).await;
+                if ended && self.negotiation.local_candidates() == 0 {
+                    self.cannot_be_reached().await;
+                }
             }
             ConnectionEvent::ChannelOpen => self.chat.channel_opened(),
             ConnectionEvent::ForeignChannel => self.misbehaved("it opened a channel nobody asked for").await,
@@ -160,6 +164,18 @@ impl Link {
     pub(super) async fn misbehaved(&mut self, what: &str) {
         let message = format!("the peer broke the rules and was disconnected: {what}");
         self.problem(ProblemCode::PeerMisbehaved, message).await;
+        self.close(ConnectionState::Failed).await;
+    }
+
+    /// Gathering ended without a candidate: the engine says nothing of a TURN server that refuses.
+    async fn cannot_be_reached(&mut self) {
+        let message = match self.context.connection.ice_transport_policy {
+            IceTransportPolicy::Relay => {
+                "no TURN server gave us an address: there is none, it does not answer, or it refuses its credentials"
+            }
+            IceTransportPolicy::All => "this machine has no address to be reached at",
+        };
+        self.problem(ProblemCode::ConnectionFailed, message.into()).await;
         self.close(ConnectionState::Failed).await;
     }
 

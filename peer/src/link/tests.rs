@@ -19,6 +19,15 @@ struct Pair {
 }
 
 fn end(own: &str, other: &str, connect_timeout: Duration) -> End {
+    end_with_policy(own, other, connect_timeout, IceTransportPolicy::All)
+}
+
+fn end_with_policy(
+    own: &str,
+    other: &str,
+    connect_timeout: Duration,
+    ice_transport_policy: IceTransportPolicy,
+) -> End {
     let (event_tx, events) = mpsc::channel(4096);
     let (notice_tx, notices) = mpsc::channel(64);
     let context = LinkContext {
@@ -29,7 +38,7 @@ fn end(own: &str, other: &str, connect_timeout: Duration) -> End {
         },
         connection: ConnectionConfig {
             ice_servers: Vec::new(),
-            ice_transport_policy: IceTransportPolicy::All,
+            ice_transport_policy,
             local_addresses: vec![std::net::Ipv4Addr::LOCALHOST.into()],
         },
         connect_timeout,
@@ -378,4 +387,12 @@ async fn offers_that_come_too_fast_are_ignored_and_the_channel_stays_open() {
     pair.a.say(1).await;
     pair.run(count, |a, b| messages(b) == [1] && count_receipts(a, DeliveryState::Delivered) == 1).await;
     assert!(answers < OFFERS_BURST as usize, "{answers} answers");
+}
+
+#[tokio::test]
+async fn a_relay_only_policy_without_a_relay_says_so_at_once() {
+    let mut pair = pair();
+    pair.a = end_with_policy("a", "b", Duration::from_secs(30), IceTransportPolicy::Relay);
+    pair.a.command(Command::Connect).await;
+    pair.run(|notice| notice, |a, _| has_problem(a, ProblemCode::ConnectionFailed)).await;
 }
