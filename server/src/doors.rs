@@ -60,7 +60,9 @@ pub fn public_routes(exchange: &Arc<Exchange>) -> Result<(Routes, HealthReporter
     let signaling = signaling_service_server::SERVICE_NAME;
     let mut routes = RoutesBuilder::default();
     let (reporter, health) = tonic_health::server::health_reporter();
-    routes.add_service(Signaling::new(Arc::clone(exchange))).add_service(health);
+    routes
+        .add_service(Signaling::new(Arc::clone(exchange)))
+        .add_service(health.max_decoding_message_size(reflection::REQUEST_BYTES_MAX));
     let listed = [signaling, HEALTH, REFLECTION, REFLECTION_ALPHA];
     reflection::add_services(&mut routes, reflection::PUBLIC_FILES, &listed)?;
     Ok((routes.routes(), reporter))
@@ -77,7 +79,7 @@ pub fn admin_routes(
     let rooms = room_service_server::RoomServiceServer::new(rooms)
         .max_decoding_message_size(ADMIN_REQUEST_BYTES_MAX)
         .max_encoding_message_size(ADMIN_RESPONSE_BYTES_MAX);
-    routes.add_service(rooms).add_service(health);
+    routes.add_service(rooms).add_service(health.max_decoding_message_size(reflection::REQUEST_BYTES_MAX));
     let listed = [room_service_server::SERVICE_NAME, HEALTH, REFLECTION, REFLECTION_ALPHA];
     reflection::add_services(&mut routes, reflection::ADMIN_FILES, &listed)?;
     let router = routes.routes().into_axum_router();

@@ -13,6 +13,9 @@ pub const PUBLIC_FILES: &[&str] = &["patchcord/v1/signaling.proto"];
 /// What the admin door describes; the second is what the first refers to.
 pub const ADMIN_FILES: &[&str] = &["patchcord/v1/rooms.proto", "patchcord/v1/signaling.proto"];
 
+/// A request names one symbol or file; tonic's own limit is 4 MiB, held for as long as a message is unfinished.
+pub const REQUEST_BYTES_MAX: usize = 16 * 1024;
+
 /// Adds reflection, v1 and v1alpha, of these files, of health and of itself, listing these services.
 pub fn add_services(routes: &mut RoutesBuilder, files: &[&str], services: &[&str]) -> Result<(), ServeError> {
     let failed = |error: &dyn std::error::Error| ServeError::Reflection(error.to_string());
@@ -23,8 +26,10 @@ pub fn add_services(routes: &mut RoutesBuilder, files: &[&str], services: &[&str
             .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET);
         services.iter().fold(builder, |builder, service| builder.with_service_name(*service))
     };
-    routes.add_service(builder().build_v1().map_err(|error| failed(&error))?);
-    routes.add_service(builder().build_v1alpha().map_err(|error| failed(&error))?);
+    let v1 = builder().build_v1().map_err(|error| failed(&error))?;
+    routes.add_service(v1.max_decoding_message_size(REQUEST_BYTES_MAX));
+    let v1alpha = builder().build_v1alpha().map_err(|error| failed(&error))?;
+    routes.add_service(v1alpha.max_decoding_message_size(REQUEST_BYTES_MAX));
     Ok(())
 }
 

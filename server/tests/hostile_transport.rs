@@ -126,3 +126,28 @@ async fn metadata_over_its_limit_is_refused() {
     }
     driving.abort();
 }
+
+#[tokio::test]
+async fn a_stream_that_closes_without_a_whole_request_is_ended_with_a_status() {
+    let server = Server::start().await;
+    let (sender, connection) = handshake(server.public).await;
+    tokio::spawn(connection);
+    for part in [&[][..], &[0, 0, 0, 0, 10]] {
+        let mut ready = timeout(DEADLINE, sender.clone().ready()).await.unwrap().unwrap();
+        let request = signal_request(server.public).body(()).unwrap();
+        let (response, mut body) = ready.send_request(request, part.is_empty()).unwrap();
+        if !part.is_empty() {
+            body.send_data(Bytes::from_static(part), true).unwrap();
+        }
+        let response = timeout(DEADLINE, response).await.unwrap().unwrap();
+        let told_at_once = response.headers().contains_key("grpc-status");
+        let mut body = response.into_body();
+        let told_at_last = async {
+            while let Some(data) = body.data().await {
+                drop(data.unwrap());
+            }
+            body.trailers().await.unwrap().is_some_and(|trailers| trailers.contains_key("grpc-status"))
+        };
+        assert!(timeout(DEADLINE, told_at_last).await.expect("the stream ends") || told_at_once, "{part:?}");
+    }
+}

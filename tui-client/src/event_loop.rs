@@ -63,8 +63,9 @@ pub enum Reason {
 /// # Errors
 /// When the terminal cannot be taken over or signals cannot be waited for.
 pub async fn run(session: Session) -> io::Result<Outcome> {
-    let mut guard = TerminalGuard::enter()?;
+    // Before any mode is on: a signal during the start must not leave it on.
     let mut signals = Signals::listen()?;
+    let mut guard = TerminalGuard::enter()?;
     let mut turns = Turns::new(session, guard.screen()?)?;
     let mut input = EventStream::new();
     loop {

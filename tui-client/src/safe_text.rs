@@ -98,7 +98,7 @@ fn sanitize(text: &str, lines: Lines) -> String {
     if text.bytes().all(|byte| (0x20..0x7f).contains(&byte)) {
         return text.to_owned();
     }
-    let mut gate = Gate { out: String::with_capacity(text.len()), lines, in_tags: false };
+    let mut gate = Gate { out: String::with_capacity(text.len()), lines, in_tags: false, tab_end: 0 };
     for grapheme in text.graphemes(true) {
         gate.grapheme(grapheme);
     }
@@ -110,6 +110,8 @@ struct Gate {
     lines: Lines,
     /// The last thing written stands for a run of tag characters.
     in_tags: bool,
+    /// Where the last tab in `out` ends.
+    tab_end: usize,
 }
 
 /// What of a grapheme has gone through.
@@ -162,9 +164,11 @@ impl Gate {
     }
 
     fn tab(&mut self) {
-        let line = self.out.rsplit('\n').next().unwrap_or_default();
+        // A tab ends at a stop, so that only what came after the last one counts.
+        let line = self.out[self.tab_end..].rsplit('\n').next().unwrap_or_default();
         let column = wrap::width(line);
         self.out.extend(std::iter::repeat_n(' ', TAB_COLUMNS - column % TAB_COLUMNS));
+        self.tab_end = self.out.len();
     }
 
     fn combining(&mut self, c: char, passed: &mut Passed) {

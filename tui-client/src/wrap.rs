@@ -34,7 +34,7 @@ pub fn wrap(text: &str, columns: usize) -> Vec<Range<usize>> {
 }
 
 fn wrap_line(line: &str, offset: usize, limit: usize, rows: &mut Vec<Range<usize>>) {
-    let mut row = Row { start: 0, columns: 0, break_at: None };
+    let mut row = Row { start: 0, columns: 0, in_words: false, break_at: None };
     for (at, grapheme) in line.grapheme_indices(true) {
         let columns = grapheme_width(grapheme);
         let is_space = grapheme == " ";
@@ -42,15 +42,17 @@ fn wrap_line(line: &str, offset: usize, limit: usize, rows: &mut Vec<Range<usize
             let end = row.break_at.map_or(at, |(end, _)| end);
             let next = row.break_at.map_or(at, |(_, next)| next);
             rows.push(offset + row.start..offset + end);
-            row = Row { start: next, columns: width(&line[next..at]), break_at: None };
+            let columns = width(&line[next..at]);
+            row = Row { start: next, columns, in_words: next < at, break_at: None };
         }
         if is_space {
             let end = row.break_at.filter(|(_, next)| *next == at).map_or(at, |(end, _)| end);
             // A row that begins with spaces is indented; those are no place to break.
-            if !line[row.start..at].trim_start_matches(' ').is_empty() {
+            if row.in_words {
                 row.break_at = Some((end, at + 1));
             }
         }
+        row.in_words |= !is_space;
         row.columns += columns;
     }
     let end = row.start + line[row.start..].trim_end_matches(' ').len();
@@ -60,6 +62,8 @@ fn wrap_line(line: &str, offset: usize, limit: usize, rows: &mut Vec<Range<usize
 struct Row {
     start: usize,
     columns: usize,
+    /// Whether anything but spaces is on it.
+    in_words: bool,
     /// The end of the last word that fits, and the start of the word after it.
     break_at: Option<(usize, usize)>,
 }

@@ -64,6 +64,10 @@ impl Caller {
             if condition.reader_gone {
                 return Heard::Lost;
             }
+            // Here too, for a caller that always has another request.
+            if deadline.is_some_and(|at| at <= Instant::now()) {
+                return Heard::Deadline;
+            }
             let stalled_at = condition.full_since.map(|since| since + STALL_TIMEOUT);
             if stalled_at.is_some_and(|at| at <= Instant::now()) {
                 self.outbox.end_too_slow();
@@ -75,11 +79,7 @@ impl Caller {
                 biased;
                 () = self.outbox.changed() => {}
                 message = self.requests.message(), if has_room => return self.heard(message),
-                () = sleep_until(wake_at.unwrap_or_else(Instant::now)), if wake_at.is_some() => {
-                    if deadline.is_some_and(|at| at <= Instant::now()) {
-                        return Heard::Deadline;
-                    }
-                }
+                () = sleep_until(wake_at.unwrap_or_else(Instant::now)), if wake_at.is_some() => {}
             }
         }
     }
@@ -88,9 +88,9 @@ impl Caller {
         match message {
             Ok(Some(request)) => Heard::Request(request),
             // A cancelled stream looks like a closed one but for this.
-            Ok(None) if self.body_end.is_clean() => Heard::HalfClosed,
-            Err(status) if self.body_end.is_open() => Heard::Garbled(status),
-            Ok(None) | Err(_) => Heard::Lost,
+            _ if self.body_end.is_broken() => Heard::Lost,
+            Ok(None) => Heard::HalfClosed,
+            Err(status) => Heard::Garbled(status),
         }
     }
 

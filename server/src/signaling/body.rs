@@ -23,14 +23,10 @@ const BROKEN: u8 = 2;
 pub struct BodyEnd(Arc<AtomicU8>);
 
 impl BodyEnd {
-    /// The client closed its half.
-    pub fn is_clean(&self) -> bool {
-        self.0.load(Ordering::Relaxed) == CLEAN
-    }
-
-    /// The body has not ended: an error is one of what is in it.
-    pub fn is_open(&self) -> bool {
-        self.0.load(Ordering::Relaxed) == OPEN
+    /// The stream was cancelled or its connection lost. When it was not, an error is one of what is in the
+    /// body, and an end is the client's closing of its half, even if there never was a body.
+    pub fn is_broken(&self) -> bool {
+        self.0.load(Ordering::Relaxed) == BROKEN
     }
 
     fn set(&self, end: u8) {
