@@ -5,7 +5,7 @@ use std::{
     pin::Pin,
     sync::{
         Arc,
-        atomic::{AtomicU8, Ordering},
+        atomic::{AtomicBool, Ordering},
     },
     task::{Context, Poll},
 };
@@ -14,23 +14,15 @@ use bytes::Bytes;
 use http_body::{Frame, SizeHint};
 use tonic::{Status, body::Body, codegen::http::Request};
 
-const OPEN: u8 = 0;
-const CLEAN: u8 = 1;
-const BROKEN: u8 = 2;
-
 /// What became of a request body; an extension of its request.
 #[derive(Clone, Default)]
-pub struct BodyEnd(Arc<AtomicU8>);
+pub struct BodyEnd(Arc<AtomicBool>);
 
 impl BodyEnd {
     /// The stream was cancelled or its connection lost. When it was not, an error is one of what is in the
     /// body, and an end is the client's closing of its half, even if there never was a body.
     pub fn is_broken(&self) -> bool {
-        self.0.load(Ordering::Relaxed) == BROKEN
-    }
-
-    fn set(&self, end: u8) {
-        self.0.store(end, Ordering::Relaxed);
+        self.0.load(Ordering::Relaxed)
     }
 }
 
@@ -59,11 +51,8 @@ impl http_body::Body for EndingBody {
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Status>>> {
         let polled = Pin::new(&mut self.body).poll_frame(context);
-        match &polled {
-            Poll::Ready(None) => self.end.set(CLEAN),
-            Poll::Ready(Some(Err(_))) => self.end.set(BROKEN),
-            Poll::Ready(Some(Ok(frame))) if frame.is_trailers() => self.end.set(CLEAN),
-            Poll::Ready(Some(Ok(_))) | Poll::Pending => {}
+        if matches!(polled, Poll::Ready(Some(Err(_)))) {
+            self.end.0.store(true, Ordering::Relaxed);
         }
         polled
     }
