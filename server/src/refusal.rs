@@ -61,7 +61,12 @@ impl Refusal {
         Self::lasting(Code::InvalidArgument, message)
     }
 
-    /// More bytes than permitted.
+    /// A field that describes has more bytes than permitted.
+    pub fn too_long(field: &str, bytes: usize, bytes_max: usize) -> Self {
+        Self::invalid_argument(format!("{field} has {bytes} bytes; it may have {bytes_max} at most"))
+    }
+
+    /// What is to be relayed has more bytes than permitted.
     pub fn too_large(field: &str, bytes: usize, bytes_max: usize) -> Self {
         Self::lasting(Code::TooLarge, format!("{field} has {bytes} bytes; at most {bytes_max} are relayed"))
     }

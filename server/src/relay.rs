@@ -45,11 +45,9 @@ fn answer_told(from_peer_id: String, answer: signal_request::Answer) -> Result<T
 }
 
 fn candidate_told(from_peer_id: String, asked: signal_request::Candidate) -> Result<Told, Refusal> {
-    let len = |field: &Option<String>| field.as_ref().map_or(0, String::len);
     check_size("candidate", asked.candidate.len(), 0, limits::CANDIDATE_BYTES_MAX)?;
-    check_size("sdp_mid", len(&asked.sdp_mid), 0, limits::SDP_MID_BYTES_MAX)?;
-    let fragment_len = len(&asked.username_fragment);
-    check_size("username_fragment", fragment_len, 0, limits::USERNAME_FRAGMENT_BYTES_MAX)?;
+    check_tag("sdp_mid", asked.sdp_mid.as_deref(), limits::SDP_MID_BYTES_MAX)?;
+    check_tag("username_fragment", asked.username_fragment.as_deref(), limits::USERNAME_FRAGMENT_BYTES_MAX)?;
     Ok(Told::Candidate(signal_response::Candidate {
         from_peer_id,
         candidate: asked.candidate,
@@ -71,6 +69,14 @@ fn check_size(field: &str, bytes: usize, bytes_min: usize, bytes_max: usize) -> 
         Err(Refusal::too_large(field, bytes, bytes_max))
     } else {
         Ok(())
+    }
+}
+
+/// What says where a candidate belongs; only the candidate itself can be too large (`CODE_TOO_LARGE`).
+fn check_tag(field: &str, tag: Option<&str>, bytes_max: usize) -> Result<(), Refusal> {
+    match tag.map_or(0, str::len) {
+        bytes if bytes > bytes_max => Err(Refusal::too_long(field, bytes, bytes_max)),
+        _ => Ok(()),
     }
 }
 
@@ -112,8 +118,8 @@ mod tests {
         assert_eq!(code(candidate(0, 0, 0)), None);
         assert_eq!(code(candidate(1024, 64, 256)), None);
         assert_eq!(code(candidate(1025, 0, 0)), Some(Code::TooLarge));
-        assert_eq!(code(candidate(0, 65, 0)), Some(Code::TooLarge));
-        assert_eq!(code(candidate(0, 0, 257)), Some(Code::TooLarge));
+        assert_eq!(code(candidate(0, 65, 0)), Some(Code::InvalidArgument));
+        assert_eq!(code(candidate(0, 0, 257)), Some(Code::InvalidArgument));
         let sealed = |payload: usize| {
             Asked::Sealed(signal_request::Sealed { to_peer_id: to.clone(), payload: vec![0; payload].into() })
         };

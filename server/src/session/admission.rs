@@ -110,7 +110,7 @@ impl Caller {
             return Err(Refusal::invalid_argument(message));
         }
         if join.access_token.len() > ACCESS_TOKEN_BYTES_MAX {
-            return Err(Refusal::too_large("access_token", join.access_token.len(), ACCESS_TOKEN_BYTES_MAX));
+            return Err(Refusal::too_long("access_token", join.access_token.len(), ACCESS_TOKEN_BYTES_MAX));
         }
         Ok(Member {
             peer_id: self.peer_id,
