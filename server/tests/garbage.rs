@@ -265,9 +265,11 @@ async fn the_first_request_must_be_a_join() {
     let server = Server::start().await;
     let first: [Option<Ask>; 3] =
         [Some(Ask::Ping(Ping { nonce: 1 })), Some(Ask::Offer(Offer::default())), None];
-    for message in first {
+    // Whatever its number.
+    for (seq, message) in [0, 1, 2, u64::MAX].into_iter().flat_map(|seq| first.clone().map(|ask| (seq, ask)))
+    {
         let mut peer = Peer::open(server.channel().await).await.unwrap();
-        peer.send_request(SignalRequest { seq: 1, ack: 0, message }).await;
+        peer.send_request(SignalRequest { seq, ack: 0, message }).await;
         let (told, end) = peer.rest().await;
         assert!(
             matches!(told.as_slice(), [Told::Rejected(rejected)] if rejected.code() == Code::NotJoined),

@@ -64,19 +64,21 @@ impl Caller {
         sequence: &mut Sequence,
         is_first: bool,
     ) -> Result<Option<Membership>, Refusal> {
-        sequence.check_before_join(request.seq)?;
+        let in_sequence = sequence.check_before_join(request.seq);
         self.outbox.set_ack(sequence.last());
+        // Whatever number it has: a stream that begins so is no session.
+        if is_first && !matches!(request.message, Some(Message::Join(_) | Message::Resume(_))) {
+            let status = Status::invalid_argument("the first request must be Join or Resume");
+            let rejected = self.rejected(request.seq, Refusal::not_joined());
+            let ending = Ending { reason: LeaveReason::Disconnected, status: Some(status) };
+            self.outbox.end(ending, Some(rejected));
+            return Ok(None);
+        }
+        in_sequence?;
         match request.message {
             Some(Message::Join(join)) => self.join(join).await.map(Some),
             Some(Message::Resume(_)) => {
                 Err(Refusal::unsupported("this server does not resume sessions; join again"))
-            }
-            _ if is_first => {
-                let status = Status::invalid_argument("the first request must be Join or Resume");
-                let rejected = self.rejected(request.seq, Refusal::not_joined());
-                let ending = Ending { reason: LeaveReason::Disconnected, status: Some(status) };
-                self.outbox.end(ending, Some(rejected));
-                Ok(None)
             }
             _ => Err(Refusal::not_joined()),
         }
