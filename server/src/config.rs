@@ -1,7 +1,7 @@
 //! Every flag and variable with its default and limit. All of it is checked before anything is bound;
 //! what is no flag is a constant here.
 
-use std::{fmt, net::SocketAddr, path::PathBuf, str::FromStr, time::Duration};
+use std::{fmt, fs, net::SocketAddr, path::PathBuf, str::FromStr, time::Duration};
 
 use clap::{Parser, ValueEnum};
 use patchcord_proto::{limits, v1::Limits};
@@ -177,8 +177,12 @@ impl Default for Config {
 }
 
 impl Config {
-    /// Checks everything that can be checked without binding.
-    pub fn check(&self) -> Result<(), ConfigError> {
+    /// Checks everything that can be checked without binding, and reads the file of the secret: what is
+    /// returned holds the secret itself, and checking it again reads nothing.
+    ///
+    /// # Errors
+    /// The first thing that is wrong, with the flag's name.
+    pub fn checked(mut self) -> Result<Self, ConfigError> {
         if !self.no_admin && self.listen == self.admin_listen && self.listen.port() != 0 {
             return Err(ConfigError::SameAddress(self.listen));
         }
@@ -186,7 +190,25 @@ impl Config {
         in_range("--rooms-max", self.rooms_max as u64, 1, 10_000_000)?;
         in_range("--peers-per-room-max", self.peers_per_room_max as u64, 2, 1_000)?;
         in_range("--sessions-per-connection-max", self.sessions_per_connection_max as u64, 1, 10_000)?;
-        IceServers::new(self).map(drop)
+        self.turn_secret = self.read_turn_secret()?;
+        self.turn_secret_file = None;
+        IceServers::new(&self)?;
+        Ok(self)
+    }
+
+    fn read_turn_secret(&self) -> Result<Option<Secret>, ConfigError> {
+        // A variable that is set to nothing, as compose files do, is one that is not set.
+        let given = self.turn_secret.clone().filter(|secret| !secret.reveal().is_empty());
+        let path = self.turn_secret_file.clone().filter(|path| !path.as_os_str().is_empty());
+        match (given, path) {
+            (Some(_), Some(_)) => Err(ConfigError::TurnSecretTwice),
+            (given, None) => Ok(given),
+            (None, Some(path)) => match fs::read_to_string(&path) {
+                Ok(text) if text.trim().is_empty() => Err(ConfigError::TurnSecretEmpty { path }),
+                Ok(text) => Ok(Some(text.trim().to_owned().into())),
+                Err(source) => Err(ConfigError::TurnSecretFile { path, source }),
+            },
+        }
     }
 
     /// The limits as peers are told them.
@@ -224,7 +246,7 @@ mod tests {
         // No variable of ours is set where tests run; a set one would show as a difference.
         let parsed = Config::try_parse_from(["patchcord-server"]).unwrap();
         assert_eq!(format!("{parsed:?}"), format!("{:?}", Config::default()));
-        Config::default().check().unwrap();
+        Config::default().checked().unwrap();
     }
 
     #[test]
@@ -236,17 +258,35 @@ mod tests {
     #[test]
     fn what_is_out_of_range_is_named() {
         let config = Config { turn_ttl_s: 5, ..Config::default() };
-        assert_eq!(config.check().unwrap_err().to_string(), "--turn-ttl: 5 is not in 60 to 86400");
+        assert_eq!(config.checked().unwrap_err().to_string(), "--turn-ttl: 5 is not in 60 to 86400");
         let config = Config { peers_per_room_max: 1, ..Config::default() };
-        assert!(config.check().unwrap_err().to_string().contains("--peers-per-room-max"));
+        assert!(config.checked().unwrap_err().to_string().contains("--peers-per-room-max"));
     }
 
     #[test]
     fn doors_need_two_addresses() {
         let config = Config { admin_listen: LISTEN_DEFAULT, ..Config::default() };
-        assert!(matches!(config.check(), Err(ConfigError::SameAddress(_))));
+        assert!(matches!(config.clone().checked(), Err(ConfigError::SameAddress(_))));
         let config = Config { no_admin: true, ..config };
-        config.check().unwrap();
+        config.checked().unwrap();
+    }
+
+    #[test]
+    fn a_secret_comes_from_one_place() {
+        let turn = |secret: Option<&str>, file: Option<&str>| Config {
+            turn_urls: vec!["turn:turn.example.org".to_owned()],
+            turn_secret: secret.map(|secret| secret.to_owned().into()),
+            turn_secret_file: file.map(PathBuf::from),
+            ..Config::default()
+        };
+        let twice = turn(Some("north"), Some("x")).checked();
+        assert!(matches!(twice, Err(ConfigError::TurnSecretTwice)));
+        let missing = turn(Some(""), Some("/nonexistent/x")).checked();
+        assert!(matches!(missing, Err(ConfigError::TurnSecretFile { .. })));
+        let neither = turn(Some(""), Some("")).checked();
+        assert!(matches!(neither, Err(ConfigError::TurnSecretMissing)));
+        let config = turn(Some("north"), Some("")).checked().unwrap();
+        assert_eq!(config.turn_secret.unwrap().reveal(), "north");
     }
 
     #[test]

@@ -1,10 +1,7 @@
 //! The ICE servers that peers are told: STUN as configured, TURN with credentials that are each peer's
 //! own and soon end (TURN REST API, draft-uberti-behave-turn-rest-00 section 2.2).
 
-use std::{
-    fs,
-    time::{Duration, SystemTime, UNIX_EPOCH},
-};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use base64::{Engine, prelude::BASE64_STANDARD};
 use hmac::{Hmac, KeyInit, Mac};
@@ -45,11 +42,11 @@ pub struct Issue {
 }
 
 impl IceServers {
-    /// Reads what the configuration says of ICE servers.
+    /// What a checked configuration says of ICE servers.
     pub fn new(config: &Config) -> Result<Self, ConfigError> {
         let stun_urls = urls("--stun-url", &config.stun_urls, STUN_FORM, is_stun_url)?;
         let turn_urls = urls("--turn-url", &config.turn_urls, TURN_FORM, is_turn_url)?;
-        let turn = match (turn_urls.is_empty(), secret(config)?) {
+        let turn = match (turn_urls.is_empty(), config.turn_secret.clone()) {
             (true, None) => None,
             (true, Some(_)) => return Err(ConfigError::TurnUrlMissing),
             (false, None) => return Err(ConfigError::TurnSecretMissing),
@@ -95,21 +92,6 @@ fn credential(secret: &str, username: &str) -> String {
     let mut mac = Hmac::<Sha1>::new_from_slice(secret.as_bytes()).expect("HMAC takes a key of any length");
     mac.update(username.as_bytes());
     BASE64_STANDARD.encode(mac.finalize().into_bytes())
-}
-
-fn secret(config: &Config) -> Result<Option<Secret>, ConfigError> {
-    // A variable that is set to nothing, as compose files do, is one that is not set.
-    let given = config.turn_secret.clone().filter(|secret| !secret.reveal().is_empty());
-    let path = config.turn_secret_file.clone().filter(|path| !path.as_os_str().is_empty());
-    match (given, path) {
-        (Some(_), Some(_)) => Err(ConfigError::TurnSecretTwice),
-        (given, None) => Ok(given),
-        (None, Some(path)) => match fs::read_to_string(&path) {
-            Ok(text) if text.trim().is_empty() => Err(ConfigError::TurnSecretEmpty { path }),
-            Ok(text) => Ok(Some(text.trim().to_owned().into())),
-            Err(source) => Err(ConfigError::TurnSecretFile { path, source }),
-        },
-    }
 }
 
 fn urls(
@@ -234,14 +216,9 @@ mod tests {
 
     #[test]
     fn turn_url_and_secret_need_each_other() {
-        let lone_url = Config { turn_secret: Some(String::new().into()), ..config() };
+        let lone_url = Config { turn_secret: None, ..config() };
         assert!(matches!(IceServers::new(&lone_url), Err(ConfigError::TurnSecretMissing)));
         let lone_secret = Config { turn_urls: vec![], ..config() };
         assert!(matches!(IceServers::new(&lone_secret), Err(ConfigError::TurnUrlMissing)));
-        let twice = Config { turn_secret_file: Some("x".into()), ..config() };
-        assert!(matches!(IceServers::new(&twice), Err(ConfigError::TurnSecretTwice)));
-        let missing =
-            Config { turn_secret: None, turn_secret_file: Some("/nonexistent/x".into()), ..config() };
-        assert!(matches!(IceServers::new(&missing), Err(ConfigError::TurnSecretFile { .. })));
     }
 }

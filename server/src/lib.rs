@@ -52,9 +52,11 @@ pub struct Listeners {
 }
 
 impl Listeners {
-    /// Binds what the configuration says, after checking all of it.
+    /// Binds what the configuration says; see [`Config::checked`] for whether it can be served.
+    ///
+    /// # Errors
+    /// When an address cannot be listened on.
     pub async fn bind(config: &Config) -> Result<Self, ServeError> {
-        config.check()?;
         let public = bind("public", config.listen).await?;
         let admin = match config.no_admin {
             true => None,
@@ -70,11 +72,15 @@ async fn bind(door: &'static str, address: SocketAddr) -> Result<TcpListener, Se
 
 /// Serves until `shutdown` completes, then tells every peer to come back later and returns within 5
 /// seconds, whatever clients do. The listeners are closed first, so their ports are free at once.
+///
+/// # Errors
+/// [`ServeError::Config`] before anything else when [`Config::checked`] objects; otherwise when a door fails.
 pub async fn serve(
     config: Config,
     listeners: Listeners,
     shutdown: impl Future<Output = ()> + Send + 'static,
 ) -> Result<(), ServeError> {
+    let config = config.checked()?;
     let metrics = Arc::new(Metrics::default());
     let switchboard = Switchboard::new(Arc::clone(&metrics));
     let store = Arc::new(Memory::new(Arc::clone(&switchboard), config.rooms_max, config.peers_per_room_max));

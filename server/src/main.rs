@@ -55,7 +55,7 @@ fn start() -> Result<(), Failure> {
         // --help and --version.
         Err(error) => return error.print().map_err(Failure::failed),
     };
-    config.check().map_err(Failure::config)?;
+    let config = config.checked().map_err(Failure::config)?;
     logging::init(&config).map_err(Failure::config)?;
     let runtime =
         tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(Failure::failed)?;

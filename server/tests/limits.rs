@@ -4,9 +4,15 @@
 
 mod kit;
 
+use std::time::Duration;
+
 use kit::{Peer, Server};
-use patchcord_proto::v1::signal_response::rejected::Code;
-use patchcord_server::Config;
+use patchcord_proto::v1::{
+    signal_request::{Message as Ask, Ping},
+    signal_response::{Message as Told, rejected::Code},
+};
+use patchcord_server::{Config, Listeners, ServeError, serve};
+use tokio::{net::TcpListener, time::timeout};
 
 #[tokio::test]
 async fn a_room_takes_as_many_peers_as_it_may() {
@@ -53,8 +59,8 @@ async fn a_server_takes_as_many_rooms_as_it_may() {
     loop {
         late.ask_join("c", "late").await;
         match late.told().await {
-            patchcord_proto::v1::signal_response::Message::Joined(_) => break,
-            patchcord_proto::v1::signal_response::Message::Rejected(rejected) => {
+            Told::Joined(_) => break,
+            Told::Rejected(rejected) => {
                 assert_eq!(rejected.code(), Code::TooManyRooms);
             }
             other => panic!("{other:?}"),
@@ -109,8 +115,7 @@ async fn turn_credentials_are_given_and_renewed_before_they_end() {
         stun_urls: vec!["stun:stun.example.org".to_owned()],
         turn_urls: vec!["turn:turn.example.org".to_owned()],
         turn_secret: Some("north".to_owned().into()),
-        // Below what the command line takes, so that the test need not wait long.
-        turn_ttl_s: 3,
+        turn_ttl_s: 60,
         ..Config::default()
     };
     let server = Server::start_with(config).await;
@@ -118,12 +123,38 @@ async fn turn_credentials_are_given_and_renewed_before_they_end() {
     let expire_at = joined.ice_servers_expire_at.unwrap();
     let turn = joined.ice_servers.iter().find(|server| !server.credential.is_empty()).unwrap();
     assert_eq!(turn.username, format!("{}:{}", expire_at.seconds, peer.id));
+    // At two thirds of their time, and not before.
+    pass(Duration::from_secs(30)).await;
+    peer.ask(Ask::Ping(Ping { nonce: 1 })).await;
+    assert!(matches!(peer.told().await, Told::Pong(_)));
+    pass(Duration::from_secs(10)).await;
     match peer.told().await {
-        patchcord_proto::v1::signal_response::Message::IceServersUpdated(updated) => {
-            assert!(updated.expire_at.unwrap().seconds > expire_at.seconds);
+        Told::IceServersUpdated(updated) => {
+            let expire_at_updated = updated.expire_at.unwrap();
+            // The clock on the wall has not moved.
+            assert!(expire_at_updated.seconds >= expire_at.seconds);
             assert_eq!(updated.ice_servers.len(), 2);
-            assert_ne!(updated.ice_servers[1].credential, turn.credential);
+            let username = format!("{}:{}", expire_at_updated.seconds, peer.id);
+            assert_eq!(updated.ice_servers[1].username, username);
         }
+        other => panic!("{other:?}"),
+    }
+}
+
+/// Moves the clock of every timer in this process.
+async fn pass(time: Duration) {
+    tokio::time::pause();
+    tokio::time::advance(time).await;
+    tokio::time::resume();
+}
+
+#[tokio::test]
+async fn what_the_command_line_would_refuse_is_not_served() {
+    let public = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let config = Config { peers_per_room_max: 1, ..Config::default() };
+    let serving = serve(config, Listeners { public, admin: None }, std::future::pending());
+    match timeout(kit::DEADLINE, serving).await.unwrap() {
+        Err(ServeError::Config(error)) => assert!(error.to_string().contains("--peers-per-room-max")),
         other => panic!("{other:?}"),
     }
 }

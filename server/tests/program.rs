@@ -4,7 +4,10 @@
 
 mod kit;
 
-use std::{process::Output, time::Duration};
+use std::{
+    process::{Output, Stdio},
+    time::Duration,
+};
 
 use kit::{
     DEADLINE, Peer, connect, join_request,
@@ -16,7 +19,7 @@ use patchcord_proto::v1::{
     signal_request::{Candidate, Join, Message as Ask, Offer},
     signal_response::Message as Told,
 };
-use tokio::{net::TcpListener, time::timeout};
+use tokio::{io::AsyncWriteExt, net::TcpListener, time::timeout};
 
 async fn run(arguments: &[&str], variables: &[(&str, &str)]) -> Output {
     let mut command = command();
@@ -98,6 +101,20 @@ async fn bad_configuration_is_one_line_and_exit_code_2() {
         );
         assert!(output.stdout.is_empty());
     }
+}
+
+#[tokio::test]
+async fn the_file_of_a_secret_is_read_once() {
+    // A pipe holds what is in it for one reader only.
+    let mut command = command();
+    command.args(["--turn-url", "turn:x", "--turn-secret-file", "/dev/stdin", "--listen", "192.0.2.1:1"]);
+    let mut child = command.stdin(Stdio::piped()).spawn().unwrap();
+    child.stdin.take().unwrap().write_all(b" north\n").await.unwrap();
+    let output = timeout(DEADLINE, child.wait_with_output()).await.unwrap().unwrap();
+    // Past the checks, it finds no place to listen.
+    let stderr = text(&output.stderr);
+    assert_eq!(output.status.code(), Some(1), "{stderr}");
+    assert!(stderr.contains("192.0.2.1:1"), "{stderr}");
 }
 
 #[tokio::test]
