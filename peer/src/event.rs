@@ -243,9 +243,10 @@ impl ProblemCode {
 }
 
 /// Why a room is over.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum EndReason {
     /// [`crate::Room::leave`] was called, or the last handle dropped.
+    #[default]
     Left,
     /// An operator removed us or closed the room. The message is for people and free of control characters.
     Removed {

@@ -65,8 +65,8 @@ pub(crate) enum Command {
     IceServers(Vec<IceServer>),
     /// The peer has left, by the server's word or its own.
     PeerLeft(LeaveReason),
-    /// Deliver what is queued, say goodbye, end. Gives what was not delivered.
-    Leave(oneshot::Sender<Vec<MessageId>>),
+    /// Deliver what is queued, say goodbye, end.
+    Leave,
 }
 
 /// What a link tells its room.
@@ -81,8 +81,8 @@ pub(crate) enum Notice {
     Detached,
     /// The peer said goodbye and its channel is closed.
     SaidBye,
-    /// The link is over; nothing follows.
-    Ended,
+    /// The link is over, with these texts not delivered; nothing follows.
+    Ended { undelivered: Vec<MessageId> },
 }
 
 /// What every link of a room shares.
@@ -127,7 +127,7 @@ impl LinkHandle {
             offers: TokenBucket::new(OFFERS_BURST, OFFER_INTERVAL, Instant::now()),
             control_frames: TokenBucket::new(CONTROL_FRAMES_BURST, CONTROL_FRAME_INTERVAL, Instant::now()),
             undelivered: undelivered.clone(),
-            leave: None,
+            leaving: false,
             peer_gone: false,
             peer_said_bye: false,
             outgoing: None,
@@ -171,7 +171,7 @@ struct Link {
     offers: TokenBucket,
     control_frames: TokenBucket,
     undelivered: Arc<AtomicUsize>,
-    leave: Option<oneshot::Sender<Vec<MessageId>>>,
+    leaving: bool,
     peer_gone: bool,
     peer_said_bye: bool,
     /// Pulled from the chat session and not yet handed to the channel.
@@ -252,8 +252,8 @@ impl Link {
                 // The asker may have gone.
                 let _ = reply.send(self.report());
             }
-            Command::Leave(reply) => {
-                self.leave = Some(reply);
+            Command::Leave => {
+                self.leaving = true;
                 self.chat.say_goodbye();
             }
             Command::IceServers(ice_servers) => self.context.connection.ice_servers = ice_servers,
@@ -277,7 +277,7 @@ impl Link {
         if self.peer_gone && self.attempt.is_none() {
             return true;
         }
-        if self.leave.is_none() || self.chat.is_open() {
+        if !self.leaving || self.chat.is_open() {
             return false;
         }
         // The peer, being the newcomer, may be about to offer; nobody offers under a manual policy.
@@ -295,20 +295,14 @@ impl Link {
         // What was taken while the connection closed is accounted for too.
         commands.close();
         while let Ok(command) = commands.try_recv() {
-            match command {
-                Command::Send(text) => self.chat.queue(text),
-                Command::Leave(reply) => self.leave = Some(reply),
-                _ => {}
+            if let Command::Send(text) = command {
+                self.chat.queue(text);
             }
         }
         let undelivered: Vec<_> = self.chat.undelivered().collect();
         self.undelivered.store(0, Relaxed);
-        if let Some(reply) = self.leave.take() {
-            // The room may have stopped waiting.
-            let _ = reply.send(undelivered.clone());
-        }
-        self.receipts(undelivered, DeliveryState::Failed).await;
-        self.notify(Notice::Ended).await;
+        self.receipts(undelivered.clone(), DeliveryState::Failed).await;
+        self.notify(Notice::Ended { undelivered }).await;
     }
 
     fn report(&self) -> ConnectionReport {

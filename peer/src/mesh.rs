@@ -8,7 +8,7 @@ use std::{
 };
 
 use patchcord_proto::v1::signal_request as request;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::{
     Config, ConnectPolicy, ConnectionReport, Departure, EndReason, Event, LeaveReason, MessageId, Peer,
@@ -37,7 +37,7 @@ pub(crate) enum Ask {
     DisplayName(String),
     Typing(bool),
     Connections(oneshot::Sender<Vec<oneshot::Receiver<ConnectionReport>>>),
-    Leave(oneshot::Sender<Departure>),
+    Leave,
 }
 
 struct Member {
@@ -60,6 +60,10 @@ pub(crate) struct Mesh {
     members: BTreeMap<PeerId, Member>,
     joined_count: u64,
     leaving: Option<Leaving>,
+    /// Texts that the end of the room keeps from being delivered.
+    undelivered: Vec<(MessageId, PeerId)>,
+    /// Told once, when the room is over.
+    departure: watch::Sender<Option<Departure>>,
     /// For the user to take; while any are here, nothing that makes more is read.
     pending: VecDeque<Event>,
 }
@@ -69,11 +73,18 @@ enum Step {
     Notice(PeerId, Notice),
     Signaling(SignalingEvent),
     LeaveDeadline,
-    Departed(Departure),
+    /// While leaving: every link has delivered or given up.
+    AllEnded,
 }
 
 impl Mesh {
-    pub(crate) fn new(own_id: PeerId, config: Config, context: LinkContext, signaling: Signaling) -> Self {
+    pub(crate) fn new(
+        own_id: PeerId,
+        config: Config,
+        context: LinkContext,
+        signaling: Signaling,
+        departure: watch::Sender<Option<Departure>>,
+    ) -> Self {
         Self {
             own_id,
             config,
@@ -83,6 +94,8 @@ impl Mesh {
             members: BTreeMap::new(),
             joined_count: 0,
             leaving: None,
+            undelivered: Vec::new(),
+            departure,
             pending: VecDeque::new(),
         }
     }
@@ -106,11 +119,13 @@ impl Mesh {
         }
         loop {
             let free = self.pending.is_empty();
+            // A user that leaves need not read: what links say then makes next to nothing more to tell.
+            let hear_links = free || self.leaving.is_some();
             let step = tokio::select! {
                 // Our own user first, so that nobody can keep it waiting. Notices before responses, so that what
                 // a peer's link has said is known before the server's word on it.
                 biased;
-                step = next_of_leaving(&mut self.leaving) => step,
+                step = next_of_leaving(self.leaving.as_ref(), self.members.is_empty()) => step,
                 ask = asks.recv(), if self.leaving.is_none() => Step::Ask(ask),
                 permit = self.context.events.reserve(), if !free => {
                     match permit {
@@ -124,12 +139,14 @@ impl Mesh {
                     }
                     continue;
                 }
-                Some((peer_id, notice)) = notices.recv(), if free => Step::Notice(peer_id, notice),
+                Some((peer_id, notice)) = notices.recv(), if hear_links => Step::Notice(peer_id, notice),
                 Some(event) = responses.recv(), if free && self.signaling.is_some() => Step::Signaling(event),
             };
             if let Some(reason) = self.step(step, &mut responses).await {
                 self.context.leaving.cancel();
                 self.end_links(&mut notices).await;
+                let undelivered = std::mem::take(&mut self.undelivered);
+                self.departure.send_replace(Some(Departure { undelivered, reason: reason.clone() }));
                 for event in self.pending.drain(..) {
                     self.events.send(event).await;
                 }
@@ -145,7 +162,8 @@ impl Mesh {
         let mut ending: BTreeSet<_> = std::mem::take(&mut self.members).into_keys().collect();
         let all_ended = async {
             while !ending.is_empty() {
-                if let Some((peer_id, Notice::Ended)) = notices.recv().await {
+                if let Some((peer_id, Notice::Ended { undelivered })) = notices.recv().await {
+                    self.undelivered.extend(undelivered.into_iter().map(|id| (id, peer_id.clone())));
                     ending.remove(&peer_id);
                 }
             }
@@ -162,33 +180,28 @@ impl Mesh {
         match step {
             // The last handle is gone: nobody waits for a delivery.
             Step::Ask(None) => return Some(EndReason::Left),
-            Step::Ask(Some(Ask::Leave(reply))) => self.leave(reply),
+            Step::Ask(Some(Ask::Leave)) => self.leave(),
             Step::Ask(Some(ask)) => self.ask(ask),
             Step::Notice(peer_id, notice) => self.notice(peer_id, notice),
             Step::Signaling(SignalingEvent::Removed { message }) => {
                 return Some(EndReason::Removed { message });
             }
             Step::Signaling(event) => self.signaling_event(event),
-            // Without their handles the links end, and report what is not delivered.
             Step::LeaveDeadline => {
-                self.members.values_mut().for_each(|member| member.link.let_go());
-            }
-            Step::Departed(departure) => {
-                self.say_leave(responses).await;
-                if let Some(leaving) = self.leaving.take() {
-                    // The leaver may have stopped waiting.
-                    let _ = leaving.reply.send(departure);
+                if self.leave_deadline_passed() {
+                    return Some(self.say_leave(responses).await);
                 }
-                return Some(EndReason::Left);
             }
+            Step::AllEnded => return Some(self.say_leave(responses).await),
         }
         None
     }
 
-    /// Takes in a peer, unless the server names one twice, or ourselves, or more than a room can have.
+    /// Takes in a peer, unless the server names one twice, or ourselves, or more than a room can have, or we
+    /// are leaving.
     fn add(&mut self, peer: Peer) -> bool {
-        if peer.id == self.own_id || self.members.contains_key(&peer.id) || self.members.len() >= MEMBERS_MAX
-        {
+        let known = peer.id == self.own_id || self.members.contains_key(&peer.id);
+        if known || self.members.len() >= MEMBERS_MAX || self.leaving.is_some() {
             return false;
         }
         let link = LinkHandle::spawn(&self.own_id, peer.id.clone(), self.context.clone());
@@ -318,11 +331,13 @@ impl Mesh {
                 }
                 self.let_go_of_the_gone();
             }
-            Notice::Ended => {
+            Notice::Ended { undelivered } => {
                 let reason = member.left.unwrap_or(LeaveReason::Left);
                 self.members.remove(&peer_id);
                 if self.leaving.is_none() {
                     self.pending.push_back(Event::PeerLeft { peer_id, reason });
+                } else {
+                    self.undelivered.extend(undelivered.into_iter().map(|id| (id, peer_id.clone())));
                 }
             }
         }

@@ -9,12 +9,12 @@ use std::{
 };
 
 use patchcord_proto::limits::{CHAT_TEXT_BYTES_MAX, DISPLAY_NAME_BYTES_MAX};
-use tokio::sync::{Semaphore, mpsc, oneshot};
+use tokio::sync::{Semaphore, mpsc, oneshot, watch};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    Config, ConnectPolicy, ConnectionState, Event, JoinError, MessageId, Path, Peer, PeerId, SendError,
-    TextKind,
+    Config, ConnectPolicy, ConnectionState, EndReason, Event, JoinError, MessageId, Path, Peer, PeerId,
+    SendError, TextKind,
     chat::{Identity, OutgoingText},
     connection::ConnectionConfig,
     link::LinkContext,
@@ -42,6 +42,7 @@ pub struct Room {
     asks: mpsc::Sender<Ask>,
     next_message: Arc<AtomicU64>,
     leaving: CancellationToken,
+    departure: watch::Receiver<Option<Departure>>,
 }
 
 /// What the server said when the room was joined.
@@ -89,11 +90,14 @@ pub struct ConnectionReport {
     pub undelivered: usize,
 }
 
-/// How leaving went.
+/// How a room ended, the same for all its handles.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Departure {
-    /// Texts that could not be delivered in [`Config::leave_timeout`].
+    /// Texts that the end of the room kept from being delivered, and to whom: [`Config::leave_timeout`] was too
+    /// short, or we were removed. Every other text was delivered, or had failed before.
     pub undelivered: Vec<(MessageId, PeerId)>,
+    /// Why the room is over: an operator may have removed us while we were leaving, or before.
+    pub reason: EndReason,
 }
 
 impl Room {
@@ -137,9 +141,10 @@ impl Room {
             manual: config.connect_policy == ConnectPolicy::Manual,
         };
         let leaving = context.leaving.clone();
-        let mesh = Mesh::new(joined.peer_id, config, context, signaling);
+        let (departure_tx, departure) = watch::channel(None);
+        let mesh = Mesh::new(joined.peer_id, config, context, signaling, departure_tx);
         tokio::spawn(mesh.run(joined.peers, ask_rx, notices, responses));
-        Ok((Self { info, asks, next_message: Arc::new(AtomicU64::new(1)), leaving }, events))
+        Ok((Self { info, asks, next_message: Arc::new(AtomicU64::new(1)), leaving, departure }, events))
     }
 
     /// What the server said when the room was joined.
@@ -209,12 +214,14 @@ impl Room {
 
     /// Delivers what is queued, says goodbye on every channel and to the server, and ends the room. Keep
     /// reading events meanwhile, or drop the receiver: receipts that nobody takes are waited for a little.
-    /// A room that is over already, or that another handle leaves, gives an empty [`Departure`]: its receipts
-    /// have said what failed.
-    pub async fn leave(self) -> Departure {
+    /// However many handles leave, and even if the room was over before, each is given the one [`Departure`].
+    pub async fn leave(mut self) -> Departure {
         // Before the room reads it: links may be waiting for a user that has stopped reading.
         self.leaving.cancel();
-        self.ask(Ask::Leave).await.unwrap_or_default()
+        // A room that is being left reads no more asks, and one that is over drops them.
+        let _ = self.asks.send(Ask::Leave).await;
+        let departure = self.departure.wait_for(Option::is_some).await;
+        departure.ok().and_then(|departure| departure.clone()).unwrap_or_default()
     }
 
     async fn ask<T>(&self, ask: impl FnOnce(oneshot::Sender<T>) -> Ask) -> Result<T, SendError> {

@@ -190,7 +190,7 @@ impl Link {
     }
 
     pub(super) async fn deadline_passed(&mut self) {
-        if self.attempt.is_some() && self.leave.is_none() && !self.chat.is_open() {
+        if self.attempt.is_some() && !self.leaving && !self.chat.is_open() {
             let seconds = self.context.connect_timeout.as_secs();
             self.problem(
                 ProblemCode::ConnectTimeout,

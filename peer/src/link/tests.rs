@@ -194,12 +194,23 @@ async fn leaving_delivers_what_was_queued_before_the_channel_opened() {
         pair.a.say(id).await;
     }
     pair.a.command(Command::Connect).await;
-    let (left_tx, mut left) = oneshot::channel();
-    pair.a.command(Command::Leave(left_tx)).await;
-    let (_, of_b) = pair.run(|notice| notice, |_, b| messages(b).len() == 50 && is_closed(b)).await;
+    pair.a.command(Command::Leave).await;
+    let (mut ended, mut of_b) = (None, Vec::new());
+    let outcome = tokio::time::timeout(PATIENCE, async {
+        while ended.is_none() || !is_closed(&of_b) {
+            tokio::select! {
+                Some((_, notice)) = pair.a.notices.recv() => match notice {
+                    Notice::Ended { undelivered } => ended = Some(undelivered),
+                    notice => relay(notice, &pair.b.handle.commands).await,
+                },
+                Some((_, notice)) = pair.b.notices.recv() => relay(notice, &pair.a.handle.commands).await,
+                Some(event) = pair.b.events.recv() => of_b.push(event),
+            }
+        }
+    });
+    outcome.await.expect("the link ends and its peer sees it");
     assert_eq!(messages(&of_b), (1..=50).collect::<Vec<_>>());
-    let undelivered = tokio::time::timeout(PATIENCE, &mut left).await.unwrap().unwrap();
-    assert_eq!(undelivered, []);
+    assert_eq!(ended, Some(Vec::new()));
 }
 
 fn is_closed(events: &[Event]) -> bool {

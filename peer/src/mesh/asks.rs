@@ -39,7 +39,7 @@ impl Mesh {
                 });
                 let _ = reply.send(reports.collect());
             }
-            Ask::Leave(_) => {}
+            Ask::Leave => {}
         }
     }
 

@@ -3,75 +3,67 @@
 use std::time::Duration;
 
 use patchcord_proto::v1::signal_request as request;
-use tokio::{
-    sync::{mpsc, oneshot},
-    task::JoinHandle,
-    time::Instant,
-};
+use tokio::{sync::mpsc, time::Instant};
 
 use super::{LINKS_END_TIMEOUT, Mesh, Step};
-use crate::{Departure, link::Command, signaling::SignalingEvent};
+use crate::{EndReason, link::Command, signaling::SignalingEvent};
 
 /// For the server to end the stream after our Leave.
 const LEAVE_ANSWER_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// Leaving takes as long as the links need to deliver, or until the deadline.
+/// Until when the links may deliver.
 pub(super) struct Leaving {
-    pub reply: oneshot::Sender<Departure>,
-    pub deadline: Instant,
-    pub collected: JoinHandle<Departure>,
+    deadline: Instant,
+    /// The deadline has passed and the links were let go.
+    let_go: bool,
 }
 
 impl Mesh {
-    pub(super) fn leave(&mut self, reply: oneshot::Sender<Departure>) {
+    pub(super) fn leave(&mut self) {
         self.context.leaving.cancel();
-        let mut waiting = Vec::new();
-        for (peer_id, member) in &self.members {
-            let (left_tx, left) = oneshot::channel();
-            if member.link.commands.try_send(Command::Leave(left_tx)).is_ok() {
-                waiting.push((peer_id.clone(), left));
-            }
-        }
-        let deadline = Instant::now() + self.config.leave_timeout;
-        let at_last = deadline + LINKS_END_TIMEOUT;
-        let collected = tokio::spawn(async move {
-            let mut departure = Departure::default();
-            for (peer_id, left) in waiting {
-                // A link that does not even end has nothing to say.
-                let left = tokio::time::timeout_at(at_last, left).await;
-                let message_ids = left.ok().and_then(Result::ok).unwrap_or_default();
-                departure.undelivered.extend(message_ids.into_iter().map(|id| (id, peer_id.clone())));
-            }
-            departure
-        });
-        self.leaving = Some(Leaving { reply, deadline, collected });
+        self.leaving = Some(Leaving { deadline: Instant::now() + self.config.leave_timeout, let_go: false });
+        self.command_all(|| Command::Leave);
     }
 
-    /// Says Leave and waits a little for the server to end the stream, so that it was heard.
-    pub(super) async fn say_leave(&mut self, responses: &mut mpsc::Receiver<SignalingEvent>) {
+    /// Lets go of the links, which then end and tell what is not delivered; says whether they had that chance
+    /// already, so that there is nothing more to wait for.
+    pub(super) fn leave_deadline_passed(&mut self) -> bool {
+        let Some(leaving) = &mut self.leaving else { return true };
+        let again = std::mem::replace(&mut leaving.let_go, true);
+        leaving.deadline += LINKS_END_TIMEOUT;
+        self.members.values_mut().for_each(|member| member.link.let_go());
+        again
+    }
+
+    /// Says Leave and waits a little for the server to end the stream, so that it was heard. An operator may
+    /// have been faster.
+    pub(super) async fn say_leave(&mut self, responses: &mut mpsc::Receiver<SignalingEvent>) -> EndReason {
         self.request(request::Message::Leave(request::Leave {}));
-        if self.signaling.is_some() {
-            let ended = async {
-                while let Some(event) = responses.recv().await {
-                    if matches!(event, SignalingEvent::Ended { .. }) {
-                        break;
-                    }
-                }
-            };
-            // A server that does not answer notices the closed stream by itself.
-            let _ = tokio::time::timeout(LEAVE_ANSWER_TIMEOUT, ended).await;
+        if self.signaling.is_none() {
+            return EndReason::Left;
         }
+        let ended = async {
+            while let Some(event) = responses.recv().await {
+                match event {
+                    SignalingEvent::Ended { .. } => break,
+                    SignalingEvent::Removed { message } => return EndReason::Removed { message },
+                    _ => {}
+                }
+            }
+            EndReason::Left
+        };
+        // A server that does not answer notices the closed stream by itself.
+        tokio::time::timeout(LEAVE_ANSWER_TIMEOUT, ended).await.unwrap_or(EndReason::Left)
     }
 }
 
-pub(super) async fn next_of_leaving(leaving: &mut Option<Leaving>) -> Step {
-    let Some(leaving) = leaving else { return std::future::pending().await };
-    tokio::select! {
-        departure = &mut leaving.collected => Step::Departed(departure.unwrap_or_default()),
-        () = tokio::time::sleep_until(leaving.deadline) => {
-            // Again if the links do not even end.
-            leaving.deadline += LINKS_END_TIMEOUT;
+pub(super) async fn next_of_leaving(leaving: Option<&Leaving>, all_ended: bool) -> Step {
+    match leaving {
+        Some(_) if all_ended => Step::AllEnded,
+        Some(leaving) => {
+            tokio::time::sleep_until(leaving.deadline).await;
             Step::LeaveDeadline
         }
+        None => std::future::pending().await,
     }
 }
