@@ -200,6 +200,13 @@ impl Outbox {
         self.changed.notified().await;
     }
 
+    /// Waits until the response stream is gone. For the same one waiter.
+    pub async fn reader_gone(&self) {
+        while !self.condition().reader_gone {
+            self.changed().await;
+        }
+    }
+
     /// The next response, for the response stream. `None` is the end with OK.
     pub fn poll_next(&self, context: &mut Context<'_>) -> Poll<Option<Result<Outgoing, Status>>> {
         let mut state = self.state.lock();
@@ -231,6 +238,14 @@ impl Outbox {
         state.reader_gone = true;
         state.clear();
         self.changed.notify_one();
+    }
+
+    /// Nobody sees to this stream any more: what waits is dropped, and if nobody ended it, it failed.
+    pub fn abandon(&self) {
+        let mut state = self.state.lock();
+        let status = Status::internal("the session failed");
+        self.end_locked(&mut state, Ending { reason: LeaveReason::Disconnected, status: Some(status) }, None);
+        state.clear();
     }
 
     fn mark_full(&self, state: &mut State) {

@@ -15,6 +15,7 @@ use patchcord_proto::{
     limits::{SIGNAL_REQUEST_BYTES_MAX, SIGNAL_RESPONSE_BYTES_MAX},
     v1::{Limits, SignalRequest, signaling_service_server::SERVICE_NAME},
 };
+use tokio::time::timeout;
 use tokio_stream::Stream;
 use tokio_util::task::TaskTracker;
 use tonic::{
@@ -25,6 +26,7 @@ use tonic::{
 };
 
 use crate::{
+    config::STALL_TIMEOUT,
     frame::Outgoing,
     ice_servers::IceServers,
     listener::{ConnectionInfo, StreamPermit},
@@ -71,8 +73,13 @@ pub struct Signaling {
 pub struct Responses {
     outbox: Arc<Outbox>,
     metrics: Arc<Metrics>,
+}
+
+/// What an open stream takes up, given back when dropped: at the latest when its session's task ends, and
+/// then the outbox is empty and has ended too. No reader keeps it, and no panic.
+struct Seat {
+    outbox: Arc<Outbox>,
     _line: Line,
-    /// Held until the transport lets the stream go: one that ended and is not read still counts.
     _permit: StreamPermit,
     _counted: Counted,
 }
@@ -100,17 +107,28 @@ impl Signaling {
             .map_err(|_| Status::unavailable("the server is shutting down"))?;
         let metrics = Arc::clone(&exchange.metrics);
         let counted = Counted::new(&metrics.streams);
-        let responses = Responses {
-            outbox: Arc::clone(&outbox),
-            metrics,
-            _line: line,
-            _permit: permit,
-            _counted: counted,
-        };
+        let seat = Seat { outbox: Arc::clone(&outbox), _line: line, _permit: permit, _counted: counted };
+        let responses = Responses { outbox: Arc::clone(&outbox), metrics };
         let requests = request.into_inner();
         let caller = Caller { exchange, peer_id, address, requests, body_end, outbox };
-        self.exchange.tasks.spawn(session::run(caller));
+        self.exchange.tasks.spawn(seat.taken_by(session::run(caller)));
         Ok(Response::new(responses))
+    }
+}
+
+impl Seat {
+    /// Holds the seat for a session and then, while its end is read, for a little longer: one that ended
+    /// still counts.
+    async fn taken_by(self, session: impl Future<Output = ()>) {
+        session.await;
+        // Who does not read the end in this time does without.
+        let _ = timeout(STALL_TIMEOUT, self.outbox.reader_gone()).await;
+    }
+}
+
+impl Drop for Seat {
+    fn drop(&mut self) {
+        self.outbox.abandon();
     }
 }
 

@@ -8,11 +8,13 @@ use std::time::Duration;
 
 use kit::{Peer, Server};
 use patchcord_proto::v1::{
+    RemovePeerRequest,
     signal_request::{Message as Ask, Ping},
     signal_response::{Message as Told, rejected::Code},
 };
 use patchcord_server::{Config, Listeners, ServeError, serve};
 use tokio::{net::TcpListener, time::timeout};
+use tonic::transport::Endpoint;
 
 #[tokio::test]
 async fn a_room_takes_as_many_peers_as_it_may() {
@@ -139,6 +141,38 @@ async fn turn_credentials_are_given_and_renewed_before_they_end() {
         }
         other => panic!("{other:?}"),
     }
+}
+
+#[tokio::test]
+async fn a_stream_that_ended_and_is_not_read_is_let_go() {
+    let config = Config { sessions_per_connection_max: 1, ..Config::default() };
+    let server = Server::start_with(config).await;
+    let endpoint = Endpoint::from_shared(format!("http://{}", server.public)).unwrap();
+    let channel = endpoint.initial_stream_window_size(1024).connect().await.unwrap();
+    let mut stuck = Peer::open(channel.clone()).await.unwrap();
+    stuck.join("lobby", "stuck").await;
+    let (mut sender, _) = server.join("lobby", "sender").await;
+    assert_eq!(stuck.peer_joined().await, sender.id);
+    // More than the transport takes off the outbox.
+    for _ in 0..8 {
+        sender.offer(&stuck.id, &"x".repeat(16 * 1024)).await;
+    }
+    sender.ask(Ask::Ping(Ping { nonce: 1 })).await;
+    assert!(matches!(sender.told().await, Told::Pong(_)));
+    let (room_name, peer_id) = ("lobby".to_owned(), stuck.id.clone());
+    let remove = RemovePeerRequest { room_name, peer_id, message: String::new() };
+    server.rooms().await.remove_peer(remove).await.unwrap();
+    assert_eq!(sender.peer_left().await.0, stuck.id);
+
+    // Its end still counts while it may be on its way, and then no more.
+    let Err(status) = Peer::open(channel.clone()).await else { panic!("a second session") };
+    assert_eq!(status.code(), tonic::Code::ResourceExhausted);
+    pass(Duration::from_secs(5)).await;
+    let deadline = tokio::time::Instant::now() + kit::DEADLINE;
+    while !server.get("/metrics").await.1.contains("patchcord_streams 1\n") {
+        assert!(tokio::time::Instant::now() < deadline, "the ended stream still counts");
+    }
+    Peer::open(channel).await.unwrap().join("lobby", "next").await;
 }
 
 /// Moves the clock of every timer in this process.

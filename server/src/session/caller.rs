@@ -88,7 +88,11 @@ impl Caller {
         match message {
             Ok(Some(request)) => Heard::Request(request),
             // A cancelled stream looks like a closed one but for this.
-            _ if self.body_end.is_broken() => Heard::Lost,
+            _ if self.body_end.is_broken() => {
+                let status = Status::cancelled("the request stream is lost");
+                self.outbox.end(Ending { reason: LeaveReason::Disconnected, status: Some(status) }, None);
+                Heard::Lost
+            }
             Ok(None) => Heard::HalfClosed,
             Err(status) => Heard::Garbled(status),
         }
