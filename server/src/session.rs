@@ -181,3 +181,6 @@ impl<'a> Session<'a> {
         LeaveReason::Left
     }
 }
+
+#[cfg(test)]
+mod tests;

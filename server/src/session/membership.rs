@@ -28,9 +28,9 @@ impl Membership {
 
     /// Leaves, and tells the others why.
     pub async fn leave(mut self, reason: LeaveReason) {
-        self.left = true;
         // An operator may have taken the peer out already.
         self.exchange.store.leave(&self.room, self.peer_id, reason).await;
+        self.left = true;
         self.exchange.metrics.count_leave(reason);
         let (peer_id, room, reason) = (self.peer_id, &self.room, reason.as_str_name());
         tracing::info!(%peer_id, ?room, reason, "left");
@@ -45,10 +45,12 @@ impl Drop for Membership {
         // The session's task was dropped or panicked: the others are told all the same.
         let (exchange, room, peer_id) = (Arc::clone(&self.exchange), self.room.clone(), self.peer_id);
         if let Ok(runtime) = tokio::runtime::Handle::try_current() {
-            runtime.spawn(async move {
+            let tasks = exchange.tasks.clone();
+            let leaving = tasks.track_future(async move {
                 exchange.store.leave(&room, peer_id, LeaveReason::Disconnected).await;
                 exchange.metrics.count_leave(LeaveReason::Disconnected);
             });
+            runtime.spawn(leaving);
         }
     }
 }
