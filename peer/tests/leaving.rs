@@ -68,3 +68,18 @@ async fn one_that_is_removed_while_it_leaves_is_told_so_with_what_was_not_delive
     let ended = ana.until(|event| matches!(event, Event::Ended(_))).await;
     assert!(matches!(ended, Event::Ended(reason) if reason == departure.reason));
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_text_that_the_other_side_read_is_not_reported_lost_when_both_leave_at_once() {
+    let server = Server::start().await;
+    for round in 0..40 {
+        let (ana, mut bo) = support::connected(&server, &format!("room{round}")).await;
+        let text = ana.room.send(Recipients::Everybody, TextKind::Plain, "bye now").await.unwrap();
+        let (of_ana, of_bo) = tokio::join!(leave(ana.room.clone()), leave(bo.room.clone()));
+        assert_eq!((of_ana.reason, of_bo.undelivered), (EndReason::Left, Vec::new()));
+        bo.until(|event| matches!(event, Event::Ended(_))).await;
+        let was_read = bo.seen.iter().any(|event| matches!(event, Event::Message(_)));
+        let is_lost = of_ana.undelivered == [(text, bo.id())];
+        assert_ne!(was_read, is_lost, "round {round}");
+    }
+}

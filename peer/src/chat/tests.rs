@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 
+use patchcord_proto::limits::CHAT_TEXT_BYTES_MAX;
 use proptest::prelude::*;
 
 use super::*;
@@ -75,6 +76,8 @@ impl Pair {
                 self.sides[to].handled(text.seq);
             }
             Some(Heard::Bye) => self.byes[to] += 1,
+            // Closing loses whatever is on its way.
+            Some(Heard::ByeAcknowledged) => self.close(),
             _ => {}
         }
         true
@@ -115,6 +118,37 @@ proptest! {
     }
 
     #[test]
+    fn no_text_that_was_handed_over_looks_lost_to_a_side_that_parts(
+        steps in proptest::collection::vec((0u8..4, 0usize..2), 0..100),
+    ) {
+        let mut pair = Pair::new();
+        pair.open();
+        pair.settle();
+        let mut queued = [0u64; 2];
+        for (step, side) in steps {
+            match step {
+                // Nothing is taken once one leaves.
+                0 if pair.sides[side].goodbye == Goodbye::None => {
+                    queued[side] += 1;
+                    pair.sides[side].queue(text(queued[side]));
+                }
+                1 => { pair.send(side); }
+                2 => { pair.deliver(side); }
+                3 => pair.sides[side].say_goodbye(),
+                _ => {}
+            }
+        }
+        pair.sides.iter_mut().for_each(Chat::say_goodbye);
+        pair.settle();
+        prop_assert!(!pair.sides[0].open && !pair.sides[1].open, "both parted");
+        for side in 0..2 {
+            prop_assert_eq!(&pair.received[1 - side], &pair.delivered[side]);
+            let lost = pair.sides[side].undelivered().len();
+            prop_assert_eq!(lost + pair.delivered[side].len(), queued[side] as usize);
+        }
+    }
+
+    #[test]
     fn no_bytes_make_it_panic(frames in proptest::collection::vec(proptest::collection::vec(any::<u8>(), 0..64), 0..20)) {
         let mut chat = chat(1);
         chat.channel_opened();
@@ -134,6 +168,18 @@ fn goodbye_follows_the_last_acknowledged_text() {
     pair.settle();
     assert_eq!(pair.delivered[0], [MessageId(1)]);
     assert_eq!(pair.byes, [0, 1]);
+}
+
+#[test]
+fn what_was_taken_before_the_others_goodbye_came_is_delivered() {
+    let mut pair = Pair::new();
+    pair.open();
+    pair.settle();
+    (1..=3).for_each(|id| pair.sides[0].queue(text(id)));
+    pair.sides.iter_mut().for_each(Chat::say_goodbye);
+    assert!(pair.send(1) && pair.deliver(1), "the other's goodbye");
+    pair.settle();
+    assert_eq!(pair.delivered[0], [1, 2, 3].map(MessageId));
 }
 
 #[test]

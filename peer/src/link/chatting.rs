@@ -34,6 +34,7 @@ impl Link {
         };
         if !delivered.is_empty() {
             self.undelivered.fetch_sub(delivered.len(), Relaxed);
+            self.prolong_goodbye();
             self.receipts(delivered, DeliveryState::Delivered).await;
         }
         let peer_id = self.peer_id.clone();
@@ -80,9 +81,17 @@ impl Link {
         };
         if self.events.send(Event::Message(message)).await {
             self.chat.handled(text.seq);
+            self.prolong_goodbye();
         } else {
             // Nobody reads any more: what comes now must not look delivered.
             self.chat.stop_listening();
+        }
+    }
+
+    /// Texts that were taken before a goodbye still go through: it waits for them while they do.
+    fn prolong_goodbye(&mut self) {
+        if self.chat.goodbye_is_sent() || self.peer_said_bye {
+            self.deadline = Some(Instant::now() + BYE_TIMEOUT);
         }
     }
 
