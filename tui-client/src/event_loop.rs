@@ -1,16 +1,15 @@
 //! The screen's one loop: keys, the room's events, answers and signals go into the app; effects and frames
 //! come out. There is no tick: with nothing due it sleeps until something happens.
 
-use std::io;
+use std::{io, time::Duration};
 
-use crossterm::event::EventStream;
-use futures_util::StreamExt;
 use patchcord_peer::{ConnectPolicy, Event, Room};
 use tokio::sync::mpsc;
 
 use crate::{app::AppEvent, terminal::TerminalGuard};
 
 mod frames;
+mod input;
 mod requests;
 mod signals;
 mod turns;
@@ -18,6 +17,9 @@ mod turns;
 pub use signals::StopSignal;
 use signals::{SignalEvent, Signals};
 use turns::Turns;
+
+/// For leaving after a signal: whoever sent it waits.
+const SIGNAL_LEAVE_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// A joined room to show.
 #[derive(Debug)]
@@ -65,23 +67,31 @@ pub enum Reason {
 pub async fn run(session: Session) -> io::Result<Outcome> {
     // Before any mode is on: a signal during the start must not leave it on.
     let mut signals = Signals::listen()?;
-    let mut guard = TerminalGuard::enter()?;
-    let mut turns = Turns::new(session, guard.screen()?)?;
-    let mut input = EventStream::new();
+    let started = TerminalGuard::enter().and_then(|guard| Ok((guard.screen()?, input::listen()?, guard)));
+    let (screen, mut input, mut guard) = match started {
+        Ok(started) => started,
+        Err(reason) => {
+            session.leave().await;
+            return Err(reason);
+        }
+    };
+    let mut turns = Turns::new(session, screen);
     loop {
         let wake = turns.draw_and_sleep();
         let event = tokio::select! {
             signal = signals.next() => match signal {
                 SignalEvent::Stop(signal) => Some(turns.stop(signal)),
-                SignalEvent::Suspend => suspend(&guard, &mut signals).await?.then(|| turns.resumed()),
+                SignalEvent::Resized => Some(turns.resized()),
+                SignalEvent::Suspend => suspend(&guard, &mut signals, &mut turns).await,
+                // The kernel continues a session whose terminal it takes away: that is no reason to take it back.
+                SignalEvent::Continued if turns.is_stopping() => None,
                 SignalEvent::Continued => {
                     // Stopped behind our back: the shell has changed the terminal.
                     guard.give_back();
-                    guard.take_over()?;
-                    Some(turns.resumed())
+                    Some(turns.resumed(guard.take_over()))
                 }
             },
-            event = input.next(), if !turns.is_terminal_lost() => turns.input(event),
+            event = input.recv(), if !turns.is_terminal_lost() => turns.input(event),
             event = turns.happened() => event,
             text = guard.panicked() => Some(AppEvent::Panicked(text)),
             () = tokio::time::sleep(wake.unwrap_or_default()), if wake.is_some() => Some(AppEvent::Timer),
@@ -92,19 +102,27 @@ pub async fn run(session: Session) -> io::Result<Outcome> {
     }
 }
 
-/// Stops until the shell continues us; `false` when there is none that could.
-#[cfg(unix)]
-async fn suspend(guard: &TerminalGuard, signals: &mut Signals) -> io::Result<bool> {
-    let possible = crate::terminal::suspend::is_possible();
-    if possible {
-        guard.give_back();
-        crate::terminal::suspend::stop(signals.continued()).await;
-        guard.take_over()?;
+impl Session {
+    /// Leaves the room that nobody will be shown.
+    async fn leave(self) {
+        drop(self.events);
+        // The answer is of no interest: nothing was said in the room.
+        let _ = tokio::time::timeout(SIGNAL_LEAVE_TIMEOUT, self.room.leave()).await;
     }
-    Ok(possible)
+}
+
+/// Stops until the shell continues us; nothing happens where there is none that could.
+#[cfg(unix)]
+async fn suspend(guard: &TerminalGuard, signals: &mut Signals, turns: &mut Turns) -> Option<AppEvent> {
+    if turns.is_stopping() || !crate::terminal::suspend::is_possible() {
+        return None;
+    }
+    guard.give_back();
+    crate::terminal::suspend::stop(signals.continued()).await;
+    Some(turns.resumed(guard.take_over()))
 }
 
 #[cfg(not(unix))]
-async fn suspend(_: &TerminalGuard, _: &mut Signals) -> io::Result<bool> {
-    Ok(false)
+async fn suspend(_: &TerminalGuard, _: &mut Signals, _: &mut Turns) -> Option<AppEvent> {
+    None
 }

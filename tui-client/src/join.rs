@@ -13,6 +13,7 @@ use crate::{
     json::JsonFace,
     plain::PlainFace,
     safe_text::SafeText,
+    stderr,
 };
 
 /// For delivering what is queued at the end of input: a connection that has only begun gets the time that the
@@ -51,7 +52,7 @@ pub(crate) async fn take_part(
     }
     if look == Look::Screen {
         // The server may take its time; the screen will cover this.
-        eprintln!("joining {} at {} ...", SafeText::line(room), SafeText::line(server));
+        stderr::say(format_args!("joining {} at {} ...", SafeText::line(room), SafeText::line(server)));
     }
     let connect_policy = config.connect_policy;
     let (room, events) = Room::join(config).await?;
@@ -77,13 +78,13 @@ async fn screen(session: event_loop::Session) -> Result<Exit, Failure> {
         .await
         .map_err(|reason| Failure::System { doing: "cannot use the terminal (try --plain)", reason })?;
     if outcome.undelivered > 0 {
-        eprintln!("patchcord: {} not delivered when the room was left", outcome.undelivered);
+        stderr::say(format_args!("patchcord: {} not delivered when the room was left", outcome.undelivered));
     }
     Ok(match outcome.reason {
         Reason::Left if outcome.undelivered > 0 => Exit::Undelivered,
         Reason::Left => Exit::Done,
         Reason::Removed { message } => {
-            eprintln!("patchcord: removed from the room: {}", SafeText::line(&message));
+            stderr::say(format_args!("patchcord: removed from the room: {}", SafeText::line(&message)));
             Exit::Removed
         }
         Reason::Stopped(StopSignal::Interrupt) => Exit::Interrupted,

@@ -1,4 +1,5 @@
 //! The terminal client: one pure [`app::App`], shown on a screen or as lines.
+#![deny(clippy::print_stderr, clippy::print_stdout, reason = "they panic when the terminal is gone")]
 
 pub mod app;
 pub mod cli;
@@ -15,6 +16,7 @@ pub mod logging;
 mod plain;
 pub mod rooms;
 pub mod safe_text;
+pub mod stderr;
 pub mod terminal;
 pub mod theme;
 pub mod ui;

@@ -1,11 +1,12 @@
 //! The terminal client: reads arguments, runs what they ask for, turns failure into an exit code.
+#![deny(clippy::print_stderr, clippy::print_stdout, reason = "they panic when the terminal is gone")]
 
 use std::{io::Write, process::ExitCode};
 
 use patchcord::{
     cli::{Cli, Command},
     exit::{Exit, Failure},
-    host, join, json, logging, rooms,
+    host, join, json, logging, rooms, stderr,
 };
 
 fn main() -> ExitCode {
@@ -17,7 +18,7 @@ fn main() -> ExitCode {
                 // Whoever closed stdout reads the exit code.
                 let _ = std::io::stdout().write_all(&json::failure_line(&failure));
             }
-            eprintln!("patchcord: {failure}");
+            stderr::say(format_args!("patchcord: {failure}"));
             failure.exit().into()
         }
     }

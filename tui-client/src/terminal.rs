@@ -153,7 +153,7 @@ fn restore() {
     let _ = out.flush();
     let _ = terminal::disable_raw_mode();
     for text in held.panics {
-        eprintln!("patchcord: a part of the program failed: {text}");
+        crate::stderr::say(format_args!("patchcord: a part of the program failed: {text}"));
     }
 }
 

@@ -62,6 +62,49 @@ fn sigint_from_outside_restores_the_terminal() {
     assert_eq!(ended_by(|pty| pty.signal(Signal::INT)), 130);
 }
 
+/// Closes the window of one of two, returns its exit code; the other must be told that it left.
+fn window_closed(ana: impl FnOnce(&Server) -> Pty, before: impl FnOnce(&Pty)) -> u32 {
+    let server = Server::start();
+    let (ana, bo) = (ana(&server), server.join("bo"));
+    ana.wait_text("chat with bo is open");
+    bo.wait_text("chat with ana is open");
+    before(&ana);
+    let code = ana.hang_up();
+    bo.wait("the news that ana left", |screen| screen.contents().contains("ana left"));
+    assert!(!bo.contents().contains("connection lost"), "{}", bo.contents());
+    code
+}
+
+#[test]
+fn a_closed_window_leaves_the_room_in_order() {
+    assert_eq!(window_closed(|server| server.join("ana"), |_| ()), 129);
+}
+
+#[test]
+fn a_closed_window_leaves_the_room_in_order_also_under_an_overlay() {
+    let help = |ana: &Pty| {
+        ana.write("\x1bOP");
+        ana.wait("the help without a cursor", |screen| screen.hide_cursor());
+    };
+    assert_eq!(window_closed(|server| server.join("ana"), help), 129);
+}
+
+#[test]
+fn a_terminal_that_goes_away_without_a_signal_is_noticed() {
+    // The kernel tells the shell alone, and the shell does not pass it on.
+    let under_a_shell = |server: &Server| {
+        let script = r#"trap "" HUP; "$@"; exit $?"#;
+        let mut arguments: Vec<String> =
+            ["-c", script, "sh", env!("CARGO_BIN_EXE_patchcord")].map(Into::into).into();
+        arguments.extend(server.arguments("ana"));
+        let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+        let ana = Pty::run(Path::new("/bin/sh"), &arguments, 80, 24);
+        ana.wait_text("you are ana in the room lobby");
+        ana
+    };
+    assert_eq!(window_closed(under_a_shell, |_| ()), 129);
+}
+
 #[test]
 fn ctrl_z_gives_the_terminal_to_the_shell_and_fg_brings_the_screen_back() {
     let server = Server::start();

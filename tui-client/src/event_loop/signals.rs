@@ -20,6 +20,8 @@ pub enum SignalEvent {
     Suspend,
     /// To go on after having been stopped.
     Continued,
+    /// To look at the size of the terminal.
+    Resized,
 }
 
 #[cfg(unix)]
@@ -41,6 +43,7 @@ mod of_unix {
         terminate: Signal,
         suspend: Signal,
         continued: Signal,
+        resized: Signal,
     }
 
     impl Signals {
@@ -53,6 +56,7 @@ mod of_unix {
                 terminate: signal(SignalKind::terminate())?,
                 suspend: raw(rustix::process::Signal::TSTP)?,
                 continued: raw(rustix::process::Signal::CONT)?,
+                resized: signal(SignalKind::window_change())?,
             })
         }
 
@@ -64,6 +68,7 @@ mod of_unix {
                 _ = self.terminate.recv() => SignalEvent::Stop(StopSignal::Terminate),
                 _ = self.suspend.recv() => SignalEvent::Suspend,
                 _ = self.continued.recv() => SignalEvent::Continued,
+                _ = self.resized.recv() => SignalEvent::Resized,
             }
         }
 

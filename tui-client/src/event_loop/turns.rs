@@ -1,6 +1,6 @@
 //! The turns of the loop: an event into the app, its effects out, a frame when one is due.
 
-use std::{collections::VecDeque, io, io::Write, time::Duration};
+use std::{collections::VecDeque, io, io::Write, mem::ManuallyDrop, time::Duration};
 
 use crossterm::event::Event as InputEvent;
 use jiff::tz::TimeZone;
@@ -8,7 +8,9 @@ use patchcord_peer::{EndReason, Event};
 use ratatui::layout::{Position, Rect};
 use tokio::sync::mpsc;
 
-use super::{Outcome, Reason, Session, StopSignal, frames, frames::Frames, requests::Requests};
+use super::{
+    Outcome, Reason, SIGNAL_LEAVE_TIMEOUT, Session, StopSignal, frames, frames::Frames, requests::Requests,
+};
 use crate::{
     app::{App, AppEvent, Effect, Phase, Setup, Surface},
     clock::Clock,
@@ -18,15 +20,15 @@ use crate::{
 
 /// Events taken in before the next look at the clock, so that a flood is drawn while it comes.
 const BATCH_MAX: usize = 1024;
-/// For leaving after a signal: whoever sent it waits.
-const SIGNAL_LEAVE_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// What the loop keeps between two turns.
 pub struct Turns {
     clock: Clock,
     app: App,
     theme: Theme,
-    screen: Screen,
+    /// Never dropped: ratatui would complain on stderr that a terminal which is gone has no cursor to show, and
+    /// panic if stderr is gone as well. The guard shows the cursor.
+    screen: ManuallyDrop<Screen>,
     frames: Frames,
     requests: Requests,
     events: mpsc::Receiver<Event>,
@@ -39,9 +41,10 @@ pub struct Turns {
 
 impl Turns {
     /// A loop that has not begun.
-    pub fn new(session: Session, screen: Screen) -> io::Result<Self> {
+    pub fn new(session: Session, screen: Screen) -> Self {
         let clock = Clock::start();
-        let size = screen.size()?;
+        // A terminal without a size is as good as a small one until it says more.
+        let size = screen.size().unwrap_or_default();
         let setup = Setup {
             info: session.room.info().clone(),
             connect_policy: session.connect_policy,
@@ -49,11 +52,11 @@ impl Turns {
             time_zone: TimeZone::system(),
             notices: session.notices,
         };
-        Ok(Self {
+        Self {
             app: App::new(setup, clock.now()),
             clock,
             theme: Theme::detect(|name| std::env::var(name).ok()),
-            screen,
+            screen: ManuallyDrop::new(screen),
             frames: Frames::new(),
             requests: Requests::start(session.room),
             events: session.events,
@@ -61,7 +64,7 @@ impl Turns {
             stopped: None,
             terminal_lost: false,
             stop_due: false,
-        })
+        }
     }
 
     /// Draws if a frame is due; then how long to sleep when nothing happens, `None` for as long as it takes.
@@ -86,16 +89,21 @@ impl Turns {
         self.terminal_lost
     }
 
-    /// What came from the terminal.
-    pub fn input(&mut self, event: Option<io::Result<InputEvent>>) -> Option<AppEvent> {
+    /// Whether the program is about to end, with or without a terminal.
+    pub fn is_stopping(&self) -> bool {
+        self.stopped.is_some()
+    }
+
+    /// What came from the terminal; nothing more comes after `None`.
+    pub fn input(&mut self, event: Option<InputEvent>) -> Option<AppEvent> {
         Some(match event {
-            Some(Ok(InputEvent::Key(key))) => AppEvent::Key(key),
-            Some(Ok(InputEvent::Paste(text))) => AppEvent::Paste(text),
-            Some(Ok(InputEvent::Resize(columns, rows))) => AppEvent::Resize { columns, rows },
-            Some(Ok(InputEvent::FocusGained)) => AppEvent::Focus(true),
-            Some(Ok(InputEvent::FocusLost)) => AppEvent::Focus(false),
-            Some(Ok(InputEvent::Mouse(_))) => return None,
-            Some(Err(_)) | None => {
+            Some(InputEvent::Key(key)) => AppEvent::Key(key),
+            Some(InputEvent::Paste(text)) => AppEvent::Paste(text),
+            Some(InputEvent::Resize(columns, rows)) => AppEvent::Resize { columns, rows },
+            Some(InputEvent::FocusGained) => AppEvent::Focus(true),
+            Some(InputEvent::FocusLost) => AppEvent::Focus(false),
+            Some(InputEvent::Mouse(_)) => return None,
+            None => {
                 self.lose_terminal();
                 return None;
             }
@@ -114,17 +122,30 @@ impl Turns {
         }
     }
 
-    /// A signal asks the program to end.
+    /// A signal asks the program to end: the first leaves in order, the next ends at once. A hangup only ever
+    /// tells that the terminal is gone, which is no second wish.
     pub fn stop(&mut self, signal: StopSignal) -> AppEvent {
-        let known = self.stopped.as_ref().is_some_and(|(reason, _)| *reason == Reason::TerminalLost);
+        let first = self.stopped.is_none();
         self.end_because(Reason::Stopped(signal));
-        // The same news a second time is no second wish to end at once.
-        if known && signal == StopSignal::Hangup { AppEvent::Timer } else { AppEvent::Stop }
+        let leaving = *self.app.phase() == Phase::Leaving { then_quit: true };
+        match (first, signal) {
+            (true, _) if leaving => AppEvent::Timer,
+            (false, StopSignal::Hangup) => AppEvent::Timer,
+            _ => AppEvent::Stop,
+        }
     }
 
-    /// The terminal was somebody else's meanwhile.
-    pub fn resumed(&mut self) -> AppEvent {
-        self.repaint();
+    /// The terminal was somebody else's meanwhile, and has been taken over again or could not be.
+    pub fn resumed(&mut self, taken_over: io::Result<()>) -> AppEvent {
+        match taken_over {
+            Ok(()) => self.repaint(),
+            Err(_) => self.lose_terminal(),
+        }
+        self.resized()
+    }
+
+    /// The terminal may have another size.
+    pub fn resized(&mut self) -> AppEvent {
         match self.screen.size() {
             Ok(size) => AppEvent::Resize { columns: size.width, rows: size.height },
             Err(_) => AppEvent::Timer,
@@ -190,7 +211,7 @@ impl Turns {
     fn lose_terminal(&mut self) {
         if !std::mem::replace(&mut self.terminal_lost, true) && self.stopped.is_none() {
             self.end_because(Reason::TerminalLost);
-            self.stop_due = true;
+            self.stop_due = *self.app.phase() != Phase::Leaving { then_quit: true };
         }
     }
 

@@ -6,6 +6,7 @@ use std::{
     num::NonZero,
     path::Path,
     sync::{Arc, Condvar, Mutex},
+    thread::JoinHandle,
     time::{Duration, Instant},
 };
 
@@ -19,12 +20,16 @@ struct Output {
     raw: Vec<u8>,
     /// How the program ended.
     status: Option<ExitStatus>,
+    /// The window is about to be closed: nobody reads any more.
+    closing: bool,
 }
 
 pub struct Pty {
     output: Arc<(Mutex<Output>, Condvar)>,
     writer: Arc<Mutex<Box<dyn Write + Send>>>,
-    master: Box<dyn MasterPty + Send>,
+    /// Until the window is closed.
+    master: Option<Box<dyn MasterPty + Send>>,
+    reader: Option<JoinHandle<()>>,
     child: Box<dyn ChildKiller + Send + Sync>,
     pid: u32,
     termios: String,
@@ -58,17 +63,18 @@ impl Pty {
         let (killer, pid) = (child.clone_killer(), child.process_id().unwrap());
         let writer = Arc::new(Mutex::new(pair.master.take_writer().unwrap()));
         let parser = vt100::Parser::new(NonZero::new(rows).unwrap(), NonZero::new(columns).unwrap(), 0);
-        let output = Arc::new((Mutex::new(Output { parser, raw: Vec::new(), status: None }), Condvar::new()));
+        let output = Output { parser, raw: Vec::new(), status: None, closing: false };
+        let output = Arc::new((Mutex::new(output), Condvar::new()));
         let reader = pair.master.try_clone_reader().unwrap();
         let (shared, answers) = (Arc::clone(&output), Arc::clone(&writer));
-        std::thread::spawn(move || read_all(reader, &shared, &answers));
+        let reader = std::thread::spawn(move || read_all(reader, &shared, &answers));
         let shared = Arc::clone(&output);
         std::thread::spawn(move || {
             let status = child.wait().unwrap();
             shared.0.lock().unwrap().status = Some(status);
             shared.1.notify_all();
         });
-        Self { output, writer, master: pair.master, child: killer, pid, termios }
+        Self { output, writer, master: Some(pair.master), reader: Some(reader), child: killer, pid, termios }
     }
 
     pub fn write(&self, bytes: &str) {
@@ -90,7 +96,21 @@ impl Pty {
             .parser
             .screen_mut()
             .set_size(NonZero::new(rows).unwrap(), NonZero::new(columns).unwrap());
-        self.master.resize(PtySize { rows, cols: columns, pixel_width: 0, pixel_height: 0 }).unwrap();
+        let size = PtySize { rows, cols: columns, pixel_width: 0, pixel_height: 0 };
+        self.master.as_ref().unwrap().resize(size).unwrap();
+    }
+
+    /// Closes the window while the program runs, and returns its exit code.
+    pub fn hang_up(mut self) -> u32 {
+        self.output.0.lock().unwrap().closing = true;
+        // Ctrl-L: the program draws once more and has nothing else to draw; then the reader lets go.
+        self.write("\x0c");
+        self.reader.take().unwrap().join().unwrap();
+        self.writer = Arc::new(Mutex::new(Box::new(std::io::sink())));
+        self.master = None;
+        self.wait_output("its end", |output| output.status.is_some());
+        let status = self.output.0.lock().unwrap().status.clone().unwrap();
+        status.exit_code()
     }
 
     /// Sends a signal to the program.
@@ -145,7 +165,7 @@ impl Pty {
             "focus reporting is on"
         );
         assert_eq!(count(&output.raw, b"\x1b[>1u"), count(&output.raw, b"\x1b[<1u"), "keyboard flags are on");
-        let termios = format!("{:?}", self.master.get_termios().unwrap());
+        let termios = format!("{:?}", self.master.as_ref().unwrap().get_termios().unwrap());
         assert_eq!(termios, self.termios, "raw mode is on");
     }
 
@@ -194,6 +214,7 @@ fn read_all(
         output.parser.process(&buffer[..read]);
         output.raw.extend_from_slice(&buffer[..read]);
         shared.1.notify_all();
+        let drawn = output.closing && output.raw.ends_with(b"\x1b[?2026l");
         let asked = count(&output.raw, b"\x1b[?u\x1b[c");
         drop(output);
         for _ in answered..asked {
@@ -201,7 +222,7 @@ fn read_all(
             let _ = answers.lock().unwrap().write_all(b"\x1b[?0u\x1b[?62c");
         }
         answered = asked;
-        if read == 0 {
+        if read == 0 || drawn {
             return;
         }
     }
