@@ -6,6 +6,9 @@ use crate::{PeerId, Untrusted};
 
 /// One thing that happened. Events of one peer come in order; [`Event::Ended`] is the last.
 ///
+/// A new name travels twice, over the channel and through the server. A text never comes before the name it
+/// was written under; a text written before a change of name may come after it.
+///
 /// The receiver is bounded: a user that does not read holds up its own room and, over the data
 /// channels, those that write to it; nothing is lost.
 #[derive(Clone, Debug)]
@@ -15,7 +18,8 @@ pub enum Event {
     Signaling(SignalingState),
     /// Somebody joined. Those that were there before are in [`crate::RoomInfo::peers`].
     PeerJoined(Peer),
-    /// A peer's display name or presence changed.
+    /// A peer's display name or presence changed. While its channel is open, what the server says of its name
+    /// may be older than what it says itself.
     PeerUpdated(Peer),
     /// A peer left for good.
     PeerLeft {

@@ -18,8 +18,8 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    ConnectionReport, ConnectionState, DeliveryState, Event, IceServer, LeaveReason, MessageId, Path, PeerId,
-    Untrusted,
+    ConnectionReport, ConnectionState, DeliveryState, Event, IceServer, LeaveReason, MessageId, Path, Peer,
+    PeerId,
     chat::{Chat, Identity, OutgoingFrame, OutgoingText},
     connection::{Connection, ConnectionConfig, ConnectionEvent, EngineError},
     negotiation::{Candidate, DescriptionKind, Input, Negotiation},
@@ -63,6 +63,8 @@ pub(crate) enum Command {
     Report(oneshot::Sender<ConnectionReport>),
     /// New ICE servers, for the next connection.
     IceServers(Vec<IceServer>),
+    /// The server says what the peer is now.
+    PeerUpdated(Peer),
     /// The peer has left, by the server's word or its own.
     PeerLeft(LeaveReason),
     /// Deliver what is queued, say goodbye, end.
@@ -75,10 +77,6 @@ pub(crate) enum Notice {
     Description { kind: DescriptionKind, sdp: String },
     /// To be relayed to the peer.
     Candidate(Candidate),
-    /// The peer has another name.
-    DisplayName(Untrusted),
-    /// The peer lost its signaling, but its channel is open.
-    Detached,
     /// The peer said goodbye and its channel is closed.
     SaidBye,
     /// The link is over, with these texts not delivered; nothing follows.
@@ -111,10 +109,10 @@ pub(crate) struct LinkHandle {
 }
 
 impl LinkHandle {
-    pub(crate) fn spawn(own_id: &PeerId, peer_id: PeerId, context: LinkContext) -> Self {
+    pub(crate) fn spawn(own_id: &PeerId, peer: Peer, context: LinkContext) -> Self {
         let (commands, command_rx) = mpsc::channel(COMMANDS_MAX);
         let undelivered = Arc::<AtomicUsize>::default();
-        let polite = *own_id < peer_id;
+        let polite = *own_id < peer.id;
         let link = Link {
             events: EventSender::new(context.events.clone(), context.leaving.clone(), context.over.clone()),
             chat: Chat::new(context.identity.clone()),
@@ -133,7 +131,8 @@ impl LinkHandle {
             outgoing: None,
             deadline: None,
             polite,
-            peer_id,
+            peer_id: peer.id.clone(),
+            peer,
             context,
         };
         tokio::spawn(link.run(command_rx));
@@ -157,6 +156,8 @@ struct Attempt {
 
 struct Link {
     peer_id: PeerId,
+    /// As the user was told. Told from here alone, so that a new name comes before the texts written under it.
+    peer: Peer,
     polite: bool,
     context: LinkContext,
     events: EventSender,
@@ -257,6 +258,7 @@ impl Link {
                 self.chat.say_goodbye();
             }
             Command::IceServers(ice_servers) => self.context.connection.ice_servers = ice_servers,
+            Command::PeerUpdated(peer) => self.update(peer).await,
             Command::PeerLeft(reason) => self.peer_left(reason).await,
         }
     }
@@ -269,7 +271,15 @@ impl Link {
             // It has said goodbye, or is about to; what it sent before may still be on its way.
             LeaveReason::Left => self.deadline = Some(Instant::now() + BYE_TIMEOUT),
             // It lost its signaling, which says nothing about the channel.
-            _ => self.notify(Notice::Detached).await,
+            _ => self.update(Peer { attached: false, ..self.peer.clone() }).await,
+        }
+    }
+
+    /// Tells the user what the peer is now, if that is new.
+    async fn update(&mut self, peer: Peer) {
+        if self.peer != peer {
+            self.peer = peer.clone();
+            self.events.send(Event::PeerUpdated(peer)).await;
         }
     }
 

@@ -41,7 +41,6 @@ pub(crate) enum Ask {
 }
 
 struct Member {
-    peer: Peer,
     link: LinkHandle,
     /// For the order of joining.
     order: u64,
@@ -204,10 +203,11 @@ impl Mesh {
         if known || self.members.len() >= MEMBERS_MAX || self.leaving.is_some() {
             return false;
         }
-        let link = LinkHandle::spawn(&self.own_id, peer.id.clone(), self.context.clone());
-        let member = Member { link, order: self.joined_count, left: None, said_bye: false, peer };
+        let peer_id = peer.id.clone();
+        let link = LinkHandle::spawn(&self.own_id, peer, self.context.clone());
+        let member = Member { link, order: self.joined_count, left: None, said_bye: false };
         self.joined_count += 1;
-        self.members.insert(member.peer.id.clone(), member);
+        self.members.insert(peer_id, member);
         true
     }
 
@@ -234,7 +234,10 @@ impl Mesh {
                     self.pending.push_back(Event::PeerJoined(peer));
                 }
             }
-            SignalingEvent::PeerUpdated(peer) => self.update(peer),
+            SignalingEvent::PeerUpdated(peer) => {
+                let peer_id = peer.id.clone();
+                self.command(&peer_id, Command::PeerUpdated(peer));
+            }
             SignalingEvent::PeerLeft { peer_id, reason } => {
                 if let Some(member) = self.members.get_mut(&peer_id) {
                     member.left = Some(reason);
@@ -285,14 +288,6 @@ impl Mesh {
         }
     }
 
-    fn update(&mut self, peer: Peer) {
-        let Some(member) = self.members.get_mut(&peer.id) else { return };
-        if member.peer != peer {
-            member.peer = peer.clone();
-            self.pending.push_back(Event::PeerUpdated(peer));
-        }
-    }
-
     fn notice(&mut self, peer_id: PeerId, notice: Notice) {
         let Some(member) = self.members.get(&peer_id) else { return };
         match notice {
@@ -316,14 +311,6 @@ impl Mesh {
                     sdp_m_line_index: candidate.sdp_m_line_index,
                     username_fragment: candidate.username_fragment,
                 }));
-            }
-            Notice::DisplayName(display_name) => {
-                let peer = Peer { display_name, ..member.peer.clone() };
-                self.update(peer);
-            }
-            Notice::Detached => {
-                let peer = Peer { attached: false, ..member.peer.clone() };
-                self.update(peer);
             }
             Notice::SaidBye => {
                 if let Some(member) = self.members.get_mut(&peer_id) {

@@ -4,9 +4,9 @@ use std::sync::atomic::Ordering::Relaxed;
 
 use tokio::time::Instant;
 
-use super::{BYE_TIMEOUT, Link, Notice};
+use super::{BYE_TIMEOUT, Link};
 use crate::{
-    ConnectionState, DeliveryState, Event, Message, MessageId, Untrusted,
+    ConnectionState, DeliveryState, Event, Message, MessageId, Peer, Untrusted,
     chat::{Heard, IncomingText},
 };
 
@@ -50,7 +50,7 @@ impl Link {
             Some(Heard::Typing(active)) => {
                 self.events.send(Event::Typing { peer_id, active }).await;
             }
-            Some(Heard::Profile { display_name }) => self.notify(Notice::DisplayName(display_name)).await,
+            Some(Heard::Profile { display_name }) => self.renamed(display_name).await,
             Some(Heard::Bye) => {
                 self.peer_said_bye = true;
                 // The peer closes; if it does not, we do.
@@ -65,8 +65,14 @@ impl Link {
         if let Some(attempt) = &mut self.attempt {
             attempt.opened_in = Some(attempt.begun.elapsed());
         }
+        // The peer may have changed its name while the server could not tell us.
+        self.renamed(display_name.clone()).await;
         let peer_id = self.peer_id.clone();
         self.events.send(Event::ChannelOpen { peer_id, display_name }).await;
+    }
+
+    async fn renamed(&mut self, display_name: Untrusted) {
+        self.update(Peer { display_name, ..self.peer.clone() }).await;
     }
 
     /// Acknowledged only once it is in the user's hands.

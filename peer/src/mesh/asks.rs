@@ -46,20 +46,20 @@ impl Mesh {
     /// A receiver whose queue is full does not keep the others from getting the text: its receipt says failed.
     fn send(&mut self, to: &Recipients, text: OutgoingText) -> Result<MessageId, SendError> {
         let members: Vec<_> = match to {
-            Recipients::Everybody => self.members.values().collect(),
+            Recipients::Everybody => self.members.iter().collect(),
             Recipients::Peer(peer_id) => {
-                vec![self.members.get(peer_id).ok_or(SendError::NoSuchPeer)?]
+                vec![self.members.get_key_value(peer_id).ok_or(SendError::NoSuchPeer)?]
             }
         };
-        let Some(first) = members.first() else { return Err(SendError::NobodyHere) };
-        let full = SendError::QueueFull { peer_id: first.peer.id.clone() };
+        let Some((first, _)) = members.first() else { return Err(SendError::NobodyHere) };
+        let full = SendError::QueueFull { peer_id: (*first).clone() };
         // The user does not take what it is told; more would only be more to tell.
         if self.pending.len() >= PENDING_MAX {
             return Err(full);
         }
         let message_id = text.message_id;
         let (mut taken, mut failed) = (false, Vec::new());
-        for member in members {
+        for (peer_id, member) in members {
             let has_room = member.link.undelivered.load(Relaxed) < self.config.queued_texts_max;
             match member.link.commands.try_reserve() {
                 Ok(place) if has_room => {
@@ -67,7 +67,7 @@ impl Mesh {
                     place.send(Command::Send(text.clone()));
                     taken = true;
                 }
-                _ => failed.push(member.peer.id.clone()),
+                _ => failed.push(peer_id.clone()),
             }
         }
         if !taken {
