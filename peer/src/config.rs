@@ -2,11 +2,15 @@
 
 use std::{net::IpAddr, time::Duration};
 
+use crate::CaCertificate;
+
 /// How to join a room. Start from [`Config::new`] and change what differs.
 #[derive(Clone, Debug)]
 pub struct Config {
     /// The signaling server: `http://HOST:PORT` or `https://HOST:PORT`.
     pub server: String,
+    /// For `https`: trusted beside the platform's authorities, as for a server with a certificate of its own.
+    pub ca_certificate: Option<CaCertificate>,
     /// The room's name; the server's limit is 128 bytes of printable UTF-8.
     pub room: String,
     /// What others are shown; the server's limit is 64 bytes of printable UTF-8.
@@ -42,6 +46,7 @@ impl Config {
     pub fn new(server: impl Into<String>, room: impl Into<String>, display_name: impl Into<String>) -> Self {
         Self {
             server: server.into(),
+            ca_certificate: None,
             room: room.into(),
             display_name: display_name.into(),
             user_agent: concat!("patchcord-peer/", env!("CARGO_PKG_VERSION")).into(),

@@ -12,11 +12,11 @@ pub enum JoinError {
         url: String,
     },
     /// No connection to the server.
-    #[error("cannot reach {url}: {reason}; is the server running and the address right?")]
+    #[error("cannot reach {url}: {reason}")]
     Unreachable {
         /// The server.
         url: String,
-        /// What the network said.
+        /// What the network said or is wrong with its certificate, and what to do.
         reason: String,
     },
     /// The server did not answer in time.
@@ -91,11 +91,11 @@ pub enum InspectError {
         url: String,
     },
     /// No connection.
-    #[error("cannot reach {url}: {reason}; is the server running, and is this its admin address?")]
+    #[error("cannot reach {url}: {reason}")]
     Unreachable {
         /// The server.
         url: String,
-        /// What the network said.
+        /// What the network said or is wrong with its certificate, and what to do.
         reason: String,
     },
     /// The server refused or broke off.

@@ -8,7 +8,8 @@ use tonic::transport::Channel;
 
 use crate::{
     InspectError, LeaveReason, PeerId, Untrusted,
-    signaling::{describe, endpoint, leave_reason, root_cause},
+    endpoint::{self, NoWay},
+    signaling::{describe, leave_reason},
 };
 
 const ROOMS_PER_PAGE: u32 = 100;
@@ -122,11 +123,14 @@ impl Inspector {
     /// # Errors
     /// When the url does not parse or nobody answers there.
     pub async fn connect(url: &str) -> Result<Self, InspectError> {
-        let endpoint = endpoint(url).ok_or_else(|| InspectError::InvalidServer { url: url.into() })?;
-        let channel = endpoint
-            .connect()
-            .await
-            .map_err(|error| InspectError::Unreachable { url: url.into(), reason: root_cause(&error) })?;
+        let channel = endpoint::connect(url, None).await.map_err(|no_way| match no_way {
+            NoWay::InvalidUrl => InspectError::InvalidServer { url: url.into() },
+            NoWay::Tls(reason) => InspectError::Unreachable { url: url.into(), reason },
+            NoWay::Network(reason) => {
+                let reason = format!("{reason}; is the server running, and is this its admin address?");
+                InspectError::Unreachable { url: url.into(), reason }
+            }
+        })?;
         let client = RoomServiceClient::new(channel).max_decoding_message_size(ROOMS_RESPONSE_BYTES_MAX);
         Ok(Self { client })
     }

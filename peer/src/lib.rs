@@ -7,6 +7,7 @@ mod candidate_gate;
 mod chat;
 mod config;
 mod connection;
+mod endpoint;
 mod error;
 mod event;
 mod inspect;
@@ -22,6 +23,7 @@ mod source_filter;
 mod untrusted;
 
 pub use config::{Config, ConnectPolicy, IceServer, IceTransportPolicy};
+pub use endpoint::{CaCertificate, NoCaCertificate};
 pub use error::{InspectError, JoinError, SendError};
 pub use event::{
     CandidateType, ConnectionState, DeliveryState, EndReason, Event, LeaveReason, Message, MessageId, Path,

@@ -12,10 +12,11 @@ use patchcord_proto::{
 };
 use tokio::{sync::mpsc, time::Instant};
 use tokio_stream::wrappers::ReceiverStream;
-use tonic::{Streaming, transport::Endpoint};
+use tonic::Streaming;
 
 use crate::{
     Config, IceServer, JoinError, LeaveReason, Peer, PeerId, Untrusted,
+    endpoint::{NoWay, connect, printable},
     negotiation::{Candidate, DescriptionKind},
 };
 
@@ -24,10 +25,6 @@ const REQUESTS_MAX: usize = 256;
 
 /// Responses that wait for the room; beyond, the stream is not read and the server's outbox fills.
 const RESPONSES_MAX: usize = 64;
-
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
-const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(8);
-const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(4);
 
 /// A bare acknowledgement goes out after this many responses or this long, if no request carried it.
 const UNACKNOWLEDGED_MAX: u64 = 16;
@@ -90,12 +87,16 @@ impl Signaling {
     }
 
     async fn open(config: &Config) -> Result<(Self, Joined, mpsc::Receiver<SignalingEvent>), JoinError> {
-        let endpoint = endpoint(&config.server)
-            .ok_or_else(|| JoinError::InvalidServer { url: config.server.clone() })?;
-        let channel = endpoint.connect().await.map_err(|error| JoinError::Unreachable {
-            url: config.server.clone(),
-            reason: root_cause(&error),
-        })?;
+        let url = || config.server.clone();
+        let channel =
+            connect(&config.server, config.ca_certificate.as_ref()).await.map_err(|no_way| match no_way {
+                NoWay::InvalidUrl => JoinError::InvalidServer { url: url() },
+                NoWay::Tls(reason) => JoinError::Unreachable { url: url(), reason },
+                NoWay::Network(reason) => {
+                    let reason = format!("{reason}; is the server running and the address right?");
+                    JoinError::Unreachable { url: url(), reason }
+                }
+            })?;
         let (stream_tx, stream_rx) = mpsc::channel(1);
         let mut stream = Stream { requests: stream_tx, seq: 0, handled_seq: 0, acknowledged_seq: 0 };
         stream.send(join_request(config)).await;
@@ -211,23 +212,6 @@ async fn sleep_until(at: Option<Instant>) {
     }
 }
 
-/// An endpoint with our limits, or none when `url` is no server url.
-pub(crate) fn endpoint(url: &str) -> Option<Endpoint> {
-    let uri: http::Uri = url.parse().ok()?;
-    uri.host()?;
-    let endpoint = Endpoint::from(uri.clone())
-        .connect_timeout(CONNECT_TIMEOUT)
-        .http2_keep_alive_interval(KEEPALIVE_INTERVAL)
-        .keep_alive_timeout(KEEPALIVE_TIMEOUT)
-        .keep_alive_while_idle(true)
-        .tcp_nodelay(true);
-    match uri.scheme_str()? {
-        "http" => Some(endpoint),
-        "https" => endpoint.tls_config(tonic::transport::ClientTlsConfig::new().with_native_roots()).ok(),
-        _ => None,
-    }
-}
-
 fn join_request(config: &Config) -> request::Message {
     request::Message::Join(request::Join {
         room: config.room.clone(),
@@ -329,18 +313,4 @@ pub(crate) fn describe(status: &tonic::Status) -> String {
         message => message,
     };
     printable(message)
-}
-
-/// The innermost error says what the network said; the outer ones only that something failed.
-pub(crate) fn root_cause(error: &dyn std::error::Error) -> String {
-    let mut cause = error;
-    while let Some(source) = cause.source() {
-        cause = source;
-    }
-    printable(&cause.to_string())
-}
-
-/// The server's text, with what is not printable escaped.
-fn printable(text: &str) -> String {
-    text.escape_debug().to_string().replace("\\'", "'").replace("\\\"", "\"")
 }

@@ -1,0 +1,165 @@
+//! The way to a server, plain or over TLS, and what stood in it in words that say what to do.
+//!
+//! Over TLS the platform's roots are trusted, not a list built into the program: so are the authorities that an
+//! organisation installs, and one that the platform withdraws is not. `SSL_CERT_FILE` replaces them.
+
+use std::{error::Error, time::Duration};
+
+use rustls::{CertificateError, pki_types::CertificateDer, pki_types::pem::PemObject};
+use tonic::transport::{Certificate, Channel, ClientTlsConfig, Endpoint};
+
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
+const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(8);
+const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(4);
+
+/// Certificates of authorities that are trusted beside the platform's.
+#[derive(Clone)]
+pub struct CaCertificate {
+    pem: Vec<u8>,
+    count: usize,
+}
+
+/// What was given as the certificate of an authority is none.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("no certificate of an authority in PEM form: it begins with -----BEGIN CERTIFICATE-----")]
+pub struct NoCaCertificate;
+
+impl CaCertificate {
+    /// Takes one or more certificates in PEM form (RFC 7468).
+    ///
+    /// # Errors
+    /// When there is none, or one that is no X.509 certificate.
+    pub fn from_pem(pem: impl Into<Vec<u8>>) -> Result<Self, NoCaCertificate> {
+        let pem = pem.into();
+        let mut roots = rustls::RootCertStore::empty();
+        for certificate in CertificateDer::pem_slice_iter(&pem) {
+            let certificate = certificate.map_err(|_| NoCaCertificate)?;
+            roots.add(certificate).map_err(|_| NoCaCertificate)?;
+        }
+        if roots.is_empty() {
+            return Err(NoCaCertificate);
+        }
+        Ok(Self { pem, count: roots.len() })
+    }
+}
+
+impl std::fmt::Debug for CaCertificate {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.debug_struct("CaCertificate").field("count", &self.count).finish_non_exhaustive()
+    }
+}
+
+/// Why there is no way to a server.
+#[derive(Debug)]
+pub(crate) enum NoWay {
+    InvalidUrl,
+    /// What the network said.
+    Network(String),
+    /// Somebody answers, but not as a server that we may trust; with what to do.
+    Tls(String),
+}
+
+/// Connects to `url`, within our limits.
+pub(crate) async fn connect(url: &str, ca_certificate: Option<&CaCertificate>) -> Result<Channel, NoWay> {
+    let uri: http::Uri = url.parse().map_err(|_| NoWay::InvalidUrl)?;
+    if uri.host().is_none() {
+        return Err(NoWay::InvalidUrl);
+    }
+    let secured = match uri.scheme_str() {
+        Some("http") => false,
+        Some("https") => true,
+        _ => return Err(NoWay::InvalidUrl),
+    };
+    let plain = Endpoint::from(uri)
+        .connect_timeout(CONNECT_TIMEOUT)
+        .http2_keep_alive_interval(KEEPALIVE_INTERVAL)
+        .keep_alive_timeout(KEEPALIVE_TIMEOUT)
+        .keep_alive_while_idle(true)
+        .tcp_nodelay(true);
+    let endpoint = if secured { over_tls(plain, ca_certificate)? } else { plain };
+    endpoint.connect().await.map_err(|error| what_failed(&error))
+}
+
+fn over_tls(endpoint: Endpoint, ca_certificate: Option<&CaCertificate>) -> Result<Endpoint, NoWay> {
+    let tls = ClientTlsConfig::new().timeout(CONNECT_TIMEOUT);
+    let tls = match ca_certificate {
+        Some(ca_certificate) => tls.ca_certificate(Certificate::from_pem(&ca_certificate.pem)),
+        None => tls,
+    };
+    // Without roots only a host that no certificate can name is refused.
+    let bare = endpoint.clone().tls_config(tls.clone()).map_err(|_| NoWay::InvalidUrl)?;
+    match endpoint.tls_config(tls.with_native_roots()) {
+        Ok(endpoint) => Ok(endpoint),
+        Err(_) if ca_certificate.is_some() => Ok(bare),
+        Err(_) => Err(NoWay::Tls(
+            "this system trusts no authority to vouch for it: install the package ca-certificates, or name one"
+                .into(),
+        )),
+    }
+}
+
+/// The innermost error says what happened; the outer ones only that something did.
+fn what_failed(error: &(dyn Error + 'static)) -> NoWay {
+    let mut cause = error;
+    loop {
+        if let Some(error) = as_tls_error(cause) {
+            return NoWay::Tls(tls_reason(error));
+        }
+        match cause.source() {
+            Some(source) => cause = source,
+            None => return NoWay::Network(printable(&cause.to_string())),
+        }
+    }
+}
+
+/// An I/O error hides what it was made of from `source`.
+fn as_tls_error<'a>(error: &'a (dyn Error + 'static)) -> Option<&'a rustls::Error> {
+    let inside = error.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref);
+    error.downcast_ref().or_else(|| inside?.downcast_ref())
+}
+
+fn tls_reason(error: &rustls::Error) -> String {
+    let reason = match error {
+        rustls::Error::InvalidCertificate(certificate) => match certificate {
+            // The signature is bad when another authority has the name of a trusted one.
+            CertificateError::UnknownIssuer | CertificateError::BadSignature => {
+                "its certificate is from no authority that this system trusts: check the address, or trust the \
+                 certificate of its authority"
+            }
+            CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. } => {
+                "its certificate is for another name: write the name that is in it"
+            }
+            CertificateError::Expired | CertificateError::ExpiredContext { .. } => {
+                "its certificate has expired: its operator must renew it, or this system's clock is wrong"
+            }
+            CertificateError::NotValidYet | CertificateError::NotValidYetContext { .. } => {
+                "its certificate is not valid yet: is this system's clock right?"
+            }
+            other => {
+                return format!("its certificate is not valid: {}", printable(&other.to_string()));
+            }
+        },
+        rustls::Error::InvalidMessage(_) => "it does not speak TLS: write http:// if it is meant to be plain",
+        other => return format!("it refuses to talk TLS with us: {}", printable(&other.to_string())),
+    };
+    reason.into()
+}
+
+/// Somebody else's text, with what is not printable escaped.
+pub(crate) fn printable(text: &str) -> String {
+    text.escape_debug().to_string().replace("\\'", "'").replace("\\\"", "\"")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_no_certificate_is_refused() {
+        let no_der = "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n";
+        let cut = "-----BEGIN CERTIFICATE-----\nAAAA\n";
+        for hostile in ["", "no certificate", no_der, cut] {
+            assert_eq!(CaCertificate::from_pem(hostile).err(), Some(NoCaCertificate), "{hostile:?}");
+        }
+    }
+}
