@@ -116,6 +116,7 @@ impl Mesh {
                 self.command(&peer_id, Command::Connect);
             }
         }
+        let events = self.context.events.clone();
         loop {
             let free = self.pending.is_empty();
             // A user that leaves need not read: what links say then makes next to nothing more to tell.
@@ -126,15 +127,16 @@ impl Mesh {
                 biased;
                 step = next_of_leaving(self.leaving.as_ref(), self.members.is_empty()) => step,
                 ask = asks.recv(), if self.leaving.is_none() => Step::Ask(ask),
-                permit = self.context.events.reserve(), if !free => {
+                permit = events.reserve(), if !free => {
                     match permit {
                         Ok(permit) => {
                             if let Some(event) = self.pending.pop_front() {
-                                permit.send(event);
+                                permit.send(event.clone());
+                                self.told(event);
                             }
                         }
                         // The user has dropped its receiver.
-                        Err(_) => self.pending.clear(),
+                        Err(_) => std::mem::take(&mut self.pending).into_iter().for_each(|event| self.told(event)),
                     }
                     continue;
                 }
@@ -196,11 +198,22 @@ impl Mesh {
         None
     }
 
-    /// Takes in a peer, unless the server names one twice, or ourselves, or more than a room can have, or we
-    /// are leaving.
-    fn add(&mut self, peer: Peer) -> bool {
+    /// A newcomer is a member once the user has been told of it, so that nothing about it comes before.
+    fn told(&mut self, event: Event) {
+        if let Event::PeerJoined(peer) = event {
+            self.add(peer);
+        }
+    }
+
+    /// No, when the server names a peer twice, or ourselves, or more than a room can have, or we are leaving.
+    fn admits(&self, peer: &Peer) -> bool {
         let known = peer.id == self.own_id || self.members.contains_key(&peer.id);
-        if known || self.members.len() >= MEMBERS_MAX || self.leaving.is_some() {
+        !known && self.members.len() < MEMBERS_MAX && self.leaving.is_none()
+    }
+
+    /// Takes in a peer, if it is admitted.
+    fn add(&mut self, peer: Peer) -> bool {
+        if !self.admits(&peer) {
             return false;
         }
         let peer_id = peer.id.clone();
@@ -230,7 +243,7 @@ impl Mesh {
     fn signaling_event(&mut self, event: SignalingEvent) {
         match event {
             SignalingEvent::PeerJoined(peer) => {
-                if self.add(peer.clone()) {
+                if self.admits(&peer) {
                     self.pending.push_back(Event::PeerJoined(peer));
                 }
             }

@@ -216,3 +216,30 @@ async fn a_removed_member_is_told_and_the_others_see_it_leave() {
     let left = ana.until(|event| matches!(event, Event::PeerLeft { .. })).await;
     assert!(matches!(left, Event::PeerLeft { reason: LeaveReason::Removed, .. }));
 }
+
+#[tokio::test]
+async fn a_newcomer_is_told_before_anything_about_it_even_to_a_user_that_lags() {
+    let server = Server::start().await;
+    let manual = |name| patchcord_peer::Config {
+        connect_policy: ConnectPolicy::Manual,
+        queued_texts_max: 10_000,
+        ..server.config("lobby", name)
+    };
+    let _bo = Member::join(manual("bo")).await;
+    let mut ana = Member::join(manual("ana")).await;
+    let mut dan = Member::join(manual("dan")).await;
+    // More receipts than the queue of events holds, none of which is read yet.
+    for _ in 0..1500 {
+        say(&ana, "waits").await;
+    }
+    let cy = Member::join(manual("cy")).await;
+    dan.until_joined().await;
+    for _ in 0..300 {
+        say(&ana, "waits").await;
+        tokio::task::yield_now().await;
+    }
+    let cy_id = cy.id();
+    ana.until(|event| matches!(event, Event::PeerJoined(peer) if peer.id == cy_id)).await;
+    let told_early = |event: &Event| matches!(event, Event::Receipt { peer_id, .. } if *peer_id == cy_id);
+    assert!(!ana.seen.iter().any(told_early), "a receipt for somebody unknown");
+}

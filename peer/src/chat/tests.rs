@@ -141,10 +141,10 @@ proptest! {
         pair.sides.iter_mut().for_each(Chat::say_goodbye);
         pair.settle();
         prop_assert!(!pair.sides[0].open && !pair.sides[1].open, "both parted");
-        for side in 0..2 {
+        for (side, queued) in queued.into_iter().enumerate() {
             prop_assert_eq!(&pair.received[1 - side], &pair.delivered[side]);
             let lost = pair.sides[side].undelivered().len();
-            prop_assert_eq!(lost + pair.delivered[side].len(), queued[side] as usize);
+            prop_assert_eq!(lost + pair.delivered[side].len(), queued as usize);
         }
     }
 
