@@ -2,12 +2,12 @@
 //! grpcurl is also the peer here: its stdin is the request half of a Signal stream.
 #![allow(clippy::unwrap_used, reason = "a test that fails by unwrap has failed as it should")]
 
-#[path = "product/process.rs"]
-mod process;
+#[path = "support/child.rs"]
+mod child;
 
 use std::process::Command;
 
-use process::{Process, Server};
+use child::{Child, Server};
 use serde_json::{Value, json};
 
 const ROOMS: &str = "patchcord.v1.RoomService";
@@ -38,12 +38,12 @@ fn call(address: &str, method: &str, request: Value) -> Result<Value, String> {
 }
 
 /// A peer in a room, and its id.
-fn join(server: &Server, room: &str, name: &str) -> (Process, String) {
+fn join(server: &Server, room: &str, name: &str) -> (Child, String) {
     let mut peer =
-        Process::start(name, &mut grpcurl(&["-d", "@", &server.public, &format!("{SIGNALING}/Signal")]));
+        Child::start(name, &mut grpcurl(&["-d", "@", &server.public, &format!("{SIGNALING}/Signal")]));
     let join = json!({"room": room, "displayName": name, "userAgent": "grpcurl"});
-    peer.say(&json!({"seq": 1, "join": join}).to_string());
-    let id = peer.until("joined", |response| response["joined"]["peerId"].as_str().map(str::to_owned));
+    peer.say(json!({"seq": 1, "join": join}).to_string());
+    let id = peer.until_value("joined", |response| response["joined"]["peerId"].as_str().map(str::to_owned));
     (peer, id)
 }
 
@@ -126,8 +126,9 @@ fn counters_show_what_was_relayed() {
     let server = Server::start();
     let (alice, alice_id) = join(&server, "lobby", "Alice");
     let (mut bob, bob_id) = join(&server, "lobby", "Bob");
-    bob.say(&json!({"seq": 2, "offer": {"toPeerId": alice_id, "sdp": "v=0"}}).to_string());
-    let from = alice.until("offer", |response| response["offer"]["fromPeerId"].as_str().map(str::to_owned));
+    bob.say(json!({"seq": 2, "offer": {"toPeerId": alice_id, "sdp": "v=0"}}).to_string());
+    let from =
+        alice.until_value("offer", |response| response["offer"]["fromPeerId"].as_str().map(str::to_owned));
     assert_eq!(from, bob_id);
 
     let room = call(&server.admin, &format!("{ROOMS}/GetRoom"), json!({"name": "lobby"})).unwrap();
@@ -140,16 +141,16 @@ fn a_watch_sees_what_is_there_and_then_what_changes() {
     let server = Server::start();
     let (_alice, alice) = join(&server, "lobby", "Alice");
     let mut watch = grpcurl(&["-d", "{}", &server.admin, &format!("{ROOMS}/WatchRooms")]);
-    let watch = Process::start("watch", &mut watch);
-    let there = watch.until("opened", |change| Some(change["opened"].clone()));
+    let watch = Child::start("watch", &mut watch);
+    let there = watch.until_value("opened", |change| Some(change["opened"].clone()));
     assert_eq!(there["room"]["peers"][0]["peerId"], *alice);
-    watch.until("synced", |change| change.get("synced").cloned());
+    watch.until_value("synced", |change| change.get("synced").cloned());
 
     let (mut bob, bob_id) = join(&server, "lobby", "Bob");
-    let joined = watch.until("joined", |change| change.get("joined").cloned());
+    let joined = watch.until_value("joined", |change| change.get("joined").cloned());
     assert_eq!((&joined["roomName"], &joined["peer"]["peerId"]), (&json!("lobby"), &json!(bob_id)));
     bob.end_input();
-    let left = watch.until("left", |change| change.get("left").cloned());
+    let left = watch.until_value("left", |change| change.get("left").cloned());
     assert_eq!((&left["peerId"], &left["reason"]), (&json!(bob_id), &json!("LEAVE_REASON_LEFT")));
 }
 
@@ -164,12 +165,12 @@ fn a_removed_peer_is_told_and_gone() {
     };
 
     assert_eq!(remove(&bob_id).unwrap(), json!({}));
-    let go_away = bob.until("go away", |response| response.get("goAway").cloned());
+    let go_away = bob.until_value("go away", |response| response.get("goAway").cloned());
     assert_eq!((&go_away["action"], &go_away["message"]), (&json!("ACTION_STOP"), &json!("be nice")));
     // grpcurl shows the status of a stream when its own input is over.
     bob.end_input();
-    bob.until_log("status", |line| line.contains("Aborted").then_some(()));
-    let left = alice.until("left", |response| response.get("peerLeft").cloned());
+    bob.until_status("status", |line| line.contains("Aborted").then_some(()));
+    let left = alice.until_value("left", |response| response.get("peerLeft").cloned());
     assert_eq!((&left["peerId"], &left["reason"]), (&json!(bob_id), &json!("LEAVE_REASON_REMOVED")));
     let again = remove(&bob_id).unwrap_err();
     assert!(again.contains("NotFound"), "{again}");
@@ -184,11 +185,12 @@ fn a_closed_room_is_empty_and_gone() {
     let closed = call(&server.admin, &format!("{ROOMS}/CloseRoom"), json!({"name": "lobby"})).unwrap();
     assert_eq!(closed, json!({"peersRemoved": 2}));
     for mut peer in [alice, bob] {
-        let reason =
-            peer.until("go away", |response| response.get("goAway").map(|go_away| go_away["reason"].clone()));
+        let reason = peer.until_value("go away", |response| {
+            response.get("goAway").map(|go_away| go_away["reason"].clone())
+        });
         assert_eq!(reason, "LEAVE_REASON_ROOM_CLOSED");
         peer.end_input();
-        assert!(!peer.ended().success(), "the stream ended with an error status");
+        assert_ne!(peer.end().code, Some(0), "the stream ended with an error status");
     }
     let gone = call(&server.admin, &format!("{ROOMS}/GetRoom"), json!({"name": "lobby"})).unwrap_err();
     assert!(gone.contains("NotFound"), "{gone}");

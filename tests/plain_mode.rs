@@ -5,7 +5,6 @@
 mod child;
 
 use child::{Child, Server, message};
-use patchcord_proto::v1::{RemovePeerRequest, room_service_client::RoomServiceClient};
 use serde_json::json;
 
 /// A line of the talk without the time of day that begins it.
@@ -120,22 +119,14 @@ fn a_peer_that_an_operator_removes_is_told_so() {
     let ada = server.plain("lobby", "ada");
     let (bo, bo_id) = server.json("lobby", "bo", &[]);
     ada.is_told("bo joined");
-    let admin = format!("http://{}", server.admin);
-    let remove = |peer_id: String| {
-        let request = RemovePeerRequest { room_name: "lobby".into(), peer_id, message: "be nice".into() };
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-        runtime.block_on(async {
-            RoomServiceClient::connect(admin.clone()).await.unwrap().remove_peer(request).await.unwrap();
-        });
-    };
-    remove(bo_id);
+    server.remove_peer("lobby", &bo_id, "be nice");
     let ended = bo.event("ended");
     assert_eq!((&ended["reason"], &ended["message"]), (&json!("removed"), &json!("be nice")));
     assert_eq!(bo.end().code, Some(6));
     ada.is_told("bo left (removed by an operator)");
     let (cy, _) = server.json("lobby", "cy", &[]);
     let ada_id = cy.event("channel_open")["peer_id"].as_str().unwrap().to_owned();
-    remove(ada_id);
+    server.remove_peer("lobby", &ada_id, "be nice");
     ada.is_told("you were removed from the room: be nice");
     assert_eq!(ada.end().code, Some(6));
 }

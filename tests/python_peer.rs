@@ -2,12 +2,12 @@
 //! aiortc and the contract. The newcomer offers, so who comes second decides who is offerer.
 #![allow(clippy::unwrap_used, reason = "a test that fails by unwrap has failed as it should")]
 
-#[path = "product/process.rs"]
-mod process;
+#[path = "support/child.rs"]
+mod child;
 
 use std::{path::PathBuf, process::Command};
 
-use process::{Process, Server, binary, profile_folder};
+use child::{Child, Server, message, profile_folder};
 use serde_json::{Value, json};
 
 const ROOM: &str = "lobby";
@@ -27,42 +27,39 @@ fn python() -> PathBuf {
 }
 
 /// The Python peer, its id, and how many peers it found.
-fn start_python(server: &Server) -> (Process, String, usize) {
+fn start_python(server: &Server) -> (Child, String, usize) {
     let mut command = Command::new(python());
     command.arg(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/python/peer.py"));
     command.args([ROOM, "--server", &server.public, "--name", "Python", "--address", "127.0.0.1"]);
-    let process = Process::start("peer.py", &mut command);
+    let process = Child::start("peer.py", &mut command);
     let (id, peers) = joined(&process);
     (process, id, peers)
 }
 
 /// The terminal client without its screen, its id, and how many peers it found.
-fn start_client(server: &Server) -> (Process, String, usize) {
-    let mut command = Command::new(binary("patchcord"));
-    command.args(["join", ROOM, "--json", "--server", &format!("http://{}", server.public)]);
-    command.args(["--name", "Terminal", "--local-address", "127.0.0.1"]);
-    let process = Process::start("patchcord", &mut command);
+fn start_client(server: &Server) -> (Child, String, usize) {
+    let process = Child::start("patchcord", server.join(ROOM, "Terminal", &[]).arg("--json"));
     let (id, peers) = joined(&process);
     (process, id, peers)
 }
 
-fn joined(process: &Process) -> (String, usize) {
+fn joined(process: &Child) -> (String, usize) {
     let joined = process.event("joined");
     (joined["peer_id"].as_str().unwrap().to_owned(), joined["peers"].as_array().unwrap().len())
 }
 
 /// Says what is short, what is not ASCII and what is as long as the contract allows, both ways.
-fn chat(python: &mut Process, python_id: &str, client: &mut Process, client_id: &str) {
+fn chat(python: &mut Child, python_id: &str, client: &mut Child, client_id: &str) {
     assert_eq!(client.event("channel_open")["peer_id"], *python_id);
     assert_eq!(python.event("channel_open")["peer_id"], *client_id);
     assert_eq!(python.event("hello")["name"], "Terminal");
 
     let texts = ["hello".to_owned(), "päivää 漢字 🦀".to_owned(), "x".repeat(15_360)];
     for (seq, text) in (1..).zip(&texts) {
-        client.say(&json!({"type": "message", "text": text}).to_string());
+        client.say(message(text));
         let heard = python.event("message");
         assert_eq!((&heard["text"], &heard["seq"]), (&json!(text), &json!(seq)));
-        client.until("delivered", |event| {
+        client.until_value("delivered", |event| {
             (event["type"] == "receipt" && event["state"] == "delivered" && event["peer_id"] == *python_id)
                 .then_some(())
         });
@@ -88,9 +85,9 @@ fn a_python_peer_that_offers_chats_with_the_terminal_client() {
     python.end_input();
     let left = client.event("peer_left");
     assert_eq!((&left["peer_id"], &left["reason"]), (&json!(python_id), &json!("left")));
-    assert!(python.ended().success(), "its bye was acknowledged");
+    assert_eq!(python.end().code, Some(0), "its bye was acknowledged");
     client.end_input();
-    assert!(client.ended().success());
+    assert_eq!(client.end().code, Some(0));
 }
 
 #[test]
@@ -102,10 +99,10 @@ fn a_python_peer_that_answers_chats_with_the_terminal_client() {
     assert_eq!(before, 1, "the terminal client is the newcomer and offers");
     chat(&mut python, &python_id, &mut client, &client_id);
 
-    client.say(&json!({"type": "leave"}).to_string());
+    client.say(json!({"type": "leave"}).to_string());
     assert_eq!(python.event("bye")["last_seq"], 3);
     assert_eq!(python.event("peer_left")["peer_id"], *client_id);
-    assert!(client.ended().success(), "everything was delivered");
+    assert_eq!(client.end().code, Some(0), "everything was delivered");
     python.end_input();
-    assert!(python.ended().success());
+    assert_eq!(python.end().code, Some(0));
 }

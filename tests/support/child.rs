@@ -1,4 +1,4 @@
-//! The product's programs as children of a test, read line by line, waited for with a deadline, signalled,
+//! The product's programs, and others, as children of a test: read line by line, waited for with a deadline, signalled,
 //! and killed when dropped.
 #![allow(clippy::unwrap_used, reason = "a test that fails by unwrap has failed as it should")]
 #![allow(dead_code, reason = "each test file compiles its own copy and uses its own part")]
@@ -11,6 +11,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use patchcord_proto::v1::{RemovePeerRequest, room_service_client::RoomServiceClient};
 use serde_json::{Value, json};
 
 /// How long anything here may take. Everything takes milliseconds; only a fault takes this long.
@@ -115,14 +116,29 @@ impl Child {
         self.until_status(part, |line| line.contains(part).then(|| line.to_owned()))
     }
 
-    /// The next JSON object on stdout.
-    pub fn object(&self) -> Value {
-        self.until("object", |line| Some(parse(line)))
+    /// The first JSON value on stdout from here on for which `pick` has something. Each begins on a line of its
+    /// own, and may take several.
+    pub fn until_value<T>(&self, what: &str, mut pick: impl FnMut(&Value) -> Option<T>) -> T {
+        let mut begun = String::new();
+        self.until(what, |line| {
+            begun.push_str(line);
+            let value = match serde_json::from_str(&begun) {
+                Err(error) if error.is_eof() => return None,
+                value => value.unwrap_or_else(|error| panic!("no JSON: {error}: {begun:?}")),
+            };
+            begun.clear();
+            pick(&value)
+        })
     }
 
-    /// The first object from here on whose `"type"` is `kind`.
+    /// The next JSON value on stdout.
+    pub fn object(&self) -> Value {
+        self.until_value("object", |value| Some(value.clone()))
+    }
+
+    /// The first value from here on whose `"type"` is `kind`.
     pub fn event(&self, kind: &str) -> Value {
-        self.until(kind, |line| Some(parse(line)).filter(|value| value["type"] == kind))
+        self.until_value(kind, |value| (value["type"] == kind).then(|| value.clone()))
     }
 
     /// Waits until it ends by itself.
@@ -167,10 +183,6 @@ impl Drop for Child {
         let _ = self.process.kill();
         let _ = self.process.wait();
     }
-}
-
-fn parse(line: &str) -> Value {
-    serde_json::from_str(line).unwrap_or_else(|error| panic!("no JSON: {error}: {line:?}"))
 }
 
 /// The lines of `pipe` as they come.
@@ -224,6 +236,17 @@ impl Server {
         assert_eq!(self.child.end().code, None);
     }
 
+    /// Removes a peer as an operator does.
+    pub fn remove_peer(&self, room: &str, peer_id: &str, message: &str) {
+        let (room_name, peer_id, message) = (room.into(), peer_id.into(), message.into());
+        let request = RemovePeerRequest { room_name, peer_id, message };
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(async {
+            let admin = format!("http://{}", self.admin);
+            RoomServiceClient::connect(admin).await.unwrap().remove_peer(request).await.unwrap();
+        });
+    }
+
     /// A `patchcord join` to a room of this server.
     pub fn join(&self, room: &str, name: &str, flags: &[&str]) -> Command {
         let mut command = program("patchcord");
@@ -266,7 +289,8 @@ pub fn program(name: &str) -> Command {
     command
 }
 
-fn profile_folder() -> PathBuf {
+/// Where cargo puts this profile's programs: `target/debug`, say.
+pub fn profile_folder() -> PathBuf {
     let test = std::env::current_exe().unwrap();
     test.ancestors().nth(2).unwrap().to_owned()
 }
