@@ -11,12 +11,14 @@ use crate::{clock::Moment, safe_text::SafeText};
 pub mod block;
 pub mod completion;
 pub mod composer;
+mod delivering;
 mod event;
 mod help;
 mod keys;
 pub mod layout;
 mod outbox;
 mod overlay;
+mod parting;
 mod report;
 mod requests;
 mod room;
@@ -104,6 +106,9 @@ pub struct App {
     transcript: Transcript,
     signaling: SignalingState,
     phase: Phase,
+    /// No event of the room comes any more.
+    events_over: bool,
+    room_failed: bool,
     undelivered: usize,
     composer: Composer,
     completion: Option<Completion>,
@@ -133,6 +138,8 @@ impl App {
             transcript: Transcript::default(),
             signaling: SignalingState::Connected,
             phase: Phase::Joined,
+            events_over: false,
+            room_failed: false,
             undelivered: 0,
             composer: Composer::default(),
             completion: None,
@@ -171,8 +178,9 @@ impl App {
             AppEvent::Sent { .. }
             | AppEvent::Connecting { .. }
             | AppEvent::Renamed { .. }
-            | AppEvent::Connections(_)
-            | AppEvent::Departed(_) => self.answer(event, now),
+            | AppEvent::Connections(_) => self.answer(event, now),
+            AppEvent::Departed(departure) => self.departed(departure, now),
+            AppEvent::RoomLost => self.lost(now),
             AppEvent::Stop => self.quit(now),
             AppEvent::Panicked(text) => {
                 let text = format!("a part of the program failed: {text}");
@@ -219,6 +227,11 @@ impl App {
         &self.signaling
     }
 
+    /// Whether the room ended for a reason that should not occur.
+    pub fn has_room_failed(&self) -> bool {
+        self.room_failed
+    }
+
     /// How far the stay in the room is.
     pub fn phase(&self) -> &Phase {
         &self.phase
@@ -232,7 +245,7 @@ impl App {
     /// Texts that leaving could not deliver, counted per receiver; before it is known, those on their way.
     pub fn undelivered(&self) -> usize {
         match self.phase {
-            Phase::Ended(EndReason::Left) => self.undelivered,
+            Phase::Ended(_) => self.undelivered,
             _ => self.outbox.unsettled(),
         }
     }

@@ -53,6 +53,8 @@ pub enum Reason {
         /// From the operator.
         message: String,
     },
+    /// The room ended for a reason that should not occur.
+    Failed,
     /// A signal asked for it.
     Stopped(StopSignal),
     /// The terminal is gone.

@@ -87,6 +87,7 @@ async fn screen(session: event_loop::Session) -> Result<Exit, Failure> {
             stderr::say(format_args!("patchcord: removed from the room: {}", SafeText::line(&message)));
             Exit::Removed
         }
+        Reason::Failed => Exit::Internal,
         Reason::Stopped(StopSignal::Interrupt) => Exit::Interrupted,
         Reason::Stopped(StopSignal::Terminate) => Exit::Terminated,
         Reason::Stopped(StopSignal::Hangup) | Reason::TerminalLost => Exit::Hangup,

@@ -50,8 +50,10 @@ pub enum AppEvent {
     },
     /// The answer to [`Effect::FetchConnections`].
     Connections(Vec<ConnectionReport>),
-    /// The answer to [`Effect::Leave`]: the room is left.
+    /// The answer to [`Effect::Leave`]: how the room ended.
     Departed(Departure),
+    /// The room tells nothing any more and has not said that it is over.
+    RoomLost,
     /// A signal asks the program to end.
     Stop,
     /// A background task panicked; the text is what it said.

@@ -1,6 +1,6 @@
 //! What the user asks for: lines and commands become effects, the answers become entries.
 
-use patchcord_peer::{EndReason, PeerId, Recipients, TextKind};
+use patchcord_peer::{PeerId, Recipients, TextKind};
 
 use super::{
     App, AppEvent, Body, Delivery, Effect, EntryId, Level, Phase, RequestError, Said, Surface,
@@ -93,7 +93,7 @@ impl App {
             delivery: Some(Delivery::queued_for(receivers)),
         };
         let entry = self.transcript.push(now.wall, Body::Said(said));
-        self.outbox.begin();
+        self.outbox.begin(entry, self.transcript.oldest_id());
         self.screen.unread_line = None;
         Ok(vec![Effect::Send { entry, to, kind, text }])
     }
@@ -155,42 +155,10 @@ impl App {
         }
     }
 
-    /// Leaves and ends the program; asked a second time, ends it at once.
-    pub(super) fn quit(&mut self, now: Moment) -> Vec<Effect> {
-        match self.phase {
-            Phase::Joined | Phase::Leaving { then_quit: false } => self.leave(true, now),
-            Phase::Leaving { then_quit: true } | Phase::Ended(_) => vec![Effect::Quit],
-        }
-    }
-
-    /// Leaves the room. There is nothing to read back on lines: leaving ends the program there.
-    fn leave(&mut self, quit: bool, now: Moment) -> Vec<Effect> {
-        let then_quit = quit || self.surface == Surface::Lines;
-        match &mut self.phase {
-            Phase::Joined => {
-                self.phase = Phase::Leaving { then_quit };
-                vec![Effect::Leave]
-            }
-            Phase::Leaving { then_quit: known } => {
-                *known |= then_quit;
-                Vec::new()
-            }
-            Phase::Ended(_) if then_quit => vec![Effect::Quit],
-            Phase::Ended(_) => {
-                self.hint_at("the room is left: /quit ends the program", now);
-                Vec::new()
-            }
-        }
-    }
-
     /// The answer to an effect.
     pub(super) fn answer(&mut self, event: AppEvent, now: Moment) -> Vec<Effect> {
         match event {
-            AppEvent::Sent { entry, result: Ok(id) } => {
-                for (peer_id, state) in self.outbox.accepted(entry, id) {
-                    self.record(entry, id, &peer_id, state);
-                }
-            }
+            AppEvent::Sent { entry, result: Ok(id) } => self.accepted(entry, id, now),
             AppEvent::Sent { entry, result: Err(error) } => self.refused(entry, &error, now),
             AppEvent::Connecting { peer_id, result: Err(error) } => {
                 let text = format!("cannot connect with {}: {error}", self.roster.handle(&peer_id));
@@ -213,31 +181,16 @@ impl App {
                     self.notice(Level::Info, &text, now);
                 }
             }
-            AppEvent::Departed(departure) => return self.departed(departure.undelivered.len(), now),
             _ => {}
         }
         Vec::new()
     }
 
     fn refused(&mut self, entry: EntryId, error: &RequestError, now: Moment) {
-        self.outbox.refused();
+        self.outbox.refused(entry);
         if let Some(delivery) = self.transcript.delivery_mut(entry) {
             delivery.refuse();
         }
         self.notice(Level::Problem, &format!("not sent: {error}"), now);
-    }
-
-    fn departed(&mut self, undelivered: usize, now: Moment) -> Vec<Effect> {
-        self.undelivered = undelivered;
-        self.close_connections();
-        let then_quit = matches!(self.phase, Phase::Leaving { then_quit: true });
-        if !matches!(self.phase, Phase::Ended(EndReason::Removed { .. })) {
-            self.phase = Phase::Ended(EndReason::Left);
-        }
-        match undelivered {
-            0 => self.notice(Level::Info, "you left the room: all was delivered", now),
-            count => self.notice(Level::Problem, &format!("you left the room: {count} not delivered"), now),
-        }
-        if then_quit { vec![Effect::Quit] } else { Vec::new() }
     }
 }

@@ -1,12 +1,11 @@
 //! What the room tells: peer events become state and entries.
 
 use patchcord_peer::{
-    ConnectPolicy, ConnectionState, DeliveryState, EndReason, Event, LeaveReason, Message, MessageId, Path,
-    Peer, PeerId, SignalingState,
+    ConnectPolicy, ConnectionState, Event, LeaveReason, Message, Path, Peer, PeerId, SignalingState,
 };
 
 use super::{
-    App, BELL_INTERVAL, Body, Effect, EntryId, Level, Phase, Said, Surface, TYPING_TIME,
+    App, BELL_INTERVAL, Body, Effect, Level, Said, TYPING_TIME,
     report::{leave_words, path_words},
 };
 use crate::{clock::Moment, safe_text::SafeText};
@@ -59,10 +58,7 @@ impl App {
             }
             Event::Message(message) => return self.message(&message, now),
             Event::Receipt { message_id, peer_id, state } => {
-                if let Some(entry) = self.outbox.receipt(message_id, &peer_id, state) {
-                    self.record(entry, message_id, &peer_id, state);
-                    self.note_failure(entry, &peer_id, state, now);
-                }
+                self.receipt(message_id, &peer_id, state, now);
             }
             Event::Typing { peer_id, active } => {
                 if let Some(member) = self.roster.get_mut(&peer_id) {
@@ -109,6 +105,8 @@ impl App {
 
     fn peer_left(&mut self, peer_id: &PeerId, reason: LeaveReason, now: Moment) {
         let handle = self.roster.handle(peer_id);
+        // Its receipts have all come; a text that it got none for was never sent to it.
+        self.fail_all(|receiver| receiver == peer_id, now);
         if self.roster.remove(peer_id).is_some() {
             self.notice(Level::Info, &format!("{handle} left{}", leave_words(reason)), now);
         }
@@ -148,50 +146,5 @@ impl App {
             return vec![Effect::Bell];
         }
         Vec::new()
-    }
-
-    /// Takes a receipt in.
-    pub(super) fn record(&mut self, entry: EntryId, id: MessageId, peer_id: &PeerId, state: DeliveryState) {
-        let settled = self.transcript.delivery_mut(entry).is_none_or(|delivery| {
-            delivery.record(peer_id, state);
-            delivery.is_settled()
-        });
-        if settled {
-            self.outbox.settled(id);
-        }
-    }
-
-    /// On lines there is no mark beside a text: a failure is told in words.
-    fn note_failure(&mut self, entry: EntryId, peer_id: &PeerId, state: DeliveryState, now: Moment) {
-        if state != DeliveryState::Failed || self.surface != Surface::Lines {
-            return;
-        }
-        let text = match self.transcript.get(entry).map(|entry| &entry.body) {
-            Some(Body::Said(said)) => crate::wrap::truncate(&SafeText::line(said.text.as_str()), 40),
-            _ => SafeText::default(),
-        };
-        let handle = self.roster.handle(peer_id);
-        self.notice(Level::Problem, &format!("not delivered to {handle}: {text}"), now);
-    }
-
-    fn ended(&mut self, reason: EndReason, now: Moment) -> Vec<Effect> {
-        let EndReason::Removed { message } = &reason else {
-            // Our own leaving: its answer tells what was delivered.
-            return Vec::new();
-        };
-        self.notice(Level::Problem, &format!("you were removed from the room: {message}"), now);
-        let quits =
-            self.surface == Surface::Lines || matches!(self.phase, Phase::Leaving { then_quit: true });
-        self.phase = Phase::Ended(reason);
-        self.close_connections();
-        if quits { vec![Effect::Quit] } else { Vec::new() }
-    }
-
-    /// Out of the room nobody is connected.
-    pub(super) fn close_connections(&mut self) {
-        for member in self.roster.members_mut() {
-            (member.state, member.path, member.channel_open) = (ConnectionState::Closed, None, false);
-            member.typing_until = None;
-        }
     }
 }

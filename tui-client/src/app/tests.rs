@@ -12,6 +12,9 @@ use patchcord_peer::{
 use super::*;
 use crate::app::{screen::OverlayKind, viewport::Viewport};
 
+mod delivering;
+mod parting;
+
 struct Bench {
     app: App,
     uptime: Duration,
@@ -95,6 +98,10 @@ impl Bench {
 
     fn receipt(&mut self, message: u64, from: &str, state: DeliveryState) {
         self.room(Event::Receipt { message_id: MessageId(message), peer_id: id(from), state });
+    }
+
+    fn departed(&mut self, undelivered: Vec<(MessageId, PeerId)>, reason: EndReason) -> Vec<Effect> {
+        self.event(AppEvent::Departed(Departure { undelivered, reason }))
     }
 
     fn last_text(&self) -> String {
@@ -249,41 +256,7 @@ fn ctrl_c_clears_and_twice_on_an_empty_input_leaves() {
     bench.after(INTERRUPT_TIME.as_secs(), AppEvent::Timer);
     assert_eq!(bench.control('c'), [], "too late: that was the first of two");
     assert_eq!(bench.control('c'), [Effect::Leave]);
-    assert_eq!(bench.event(AppEvent::Departed(Departure::default())), [Effect::Quit]);
-}
-
-#[test]
-fn leaving_can_be_cut_short_and_says_what_was_not_delivered() {
-    let mut bench = Bench::pair();
-    bench.enter("on its way");
-    assert_eq!(bench.enter("/quit"), [Effect::Leave]);
-    assert_eq!(bench.control('q'), [Effect::Quit]);
-    assert_eq!(bench.app.undelivered(), 1);
-    let mut bench = Bench::pair();
-    assert_eq!(bench.control('d'), [Effect::Leave]);
-    let undelivered = vec![(MessageId(1), id("bbbb1111"))];
-    assert_eq!(bench.event(AppEvent::Departed(Departure { undelivered })), [Effect::Quit]);
-    assert_eq!(bench.app.undelivered(), 1);
-}
-
-#[test]
-fn after_leave_the_transcript_stays_and_nothing_can_be_sent() {
-    let mut bench = Bench::pair();
-    assert_eq!(bench.enter("/leave"), [Effect::Leave]);
-    assert_eq!(bench.event(AppEvent::Departed(Departure::default())), []);
-    assert_eq!(bench.enter("hello"), []);
-    assert_eq!(bench.hint(), "the room has ended: /quit ends the program");
-    assert_eq!(bench.control('q'), [Effect::Quit]);
-}
-
-#[test]
-fn a_removed_peer_is_told_why_and_lines_end() {
-    let removed = || Event::Ended(EndReason::Removed { message: "be nice".into() });
-    let mut bench = Bench::pair();
-    assert_eq!(bench.room(removed()), []);
-    assert_eq!(bench.last_text(), "you were removed from the room: be nice");
-    let mut lines = Bench::on(Surface::Lines, ConnectPolicy::Newcomer, Vec::new());
-    assert_eq!(lines.room(removed()), [Effect::Quit]);
+    assert_eq!(bench.departed(Vec::new(), EndReason::Left), [Effect::Quit]);
 }
 
 #[test]
@@ -374,5 +347,5 @@ fn on_lines_commands_answer_with_entries() {
     lines.event(AppEvent::Line("/nope".into()));
     assert!(lines.last_text().starts_with("there is no command /nope"));
     assert_eq!(lines.event(AppEvent::Line("/leave".into())), [Effect::Leave]);
-    assert_eq!(lines.event(AppEvent::Departed(Departure::default())), [Effect::Quit]);
+    assert_eq!(lines.departed(Vec::new(), EndReason::Left), [Effect::Quit]);
 }

@@ -95,6 +95,12 @@ impl Delivery {
         self.refused = true;
     }
 
+    /// Receivers of whom nothing final is known.
+    pub fn pending(&self) -> impl Iterator<Item = &PeerId> {
+        let pending = self.receivers.iter().filter(|(_, state)| *state < DeliveryState::Delivered);
+        pending.map(|(peer_id, _)| peer_id)
+    }
+
     /// Receivers that have it.
     pub fn delivered(&self) -> usize {
         self.receivers.iter().filter(|(_, state)| *state == DeliveryState::Delivered).count()
@@ -160,6 +166,11 @@ impl Transcript {
     /// The id that the next entry will get: entries from it on are new to who remembers it.
     pub fn next_id(&self) -> EntryId {
         EntryId(self.first + self.entries.len() as u64)
+    }
+
+    /// The oldest entry that is kept, if any is.
+    pub fn oldest_id(&self) -> EntryId {
+        EntryId(self.first)
     }
 
     /// The entry at `index`, counted from the oldest that is kept.

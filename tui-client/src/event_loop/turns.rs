@@ -115,9 +115,8 @@ impl Turns {
         tokio::select! {
             answer = self.requests.answer() => Some(answer),
             event = self.events.recv(), if !self.events_ended => {
-                // Without a last event the room's task has panicked; that was told by the panic.
                 self.events_ended = event.is_none();
-                event.map(AppEvent::Room)
+                Some(event.map_or(AppEvent::RoomLost, AppEvent::Room))
             }
         }
     }
@@ -226,6 +225,7 @@ impl Turns {
             (None, Phase::Ended(EndReason::Removed { message })) => {
                 Reason::Removed { message: message.clone() }
             }
+            (None, _) if self.app.has_room_failed() => Reason::Failed,
             (None, _) => Reason::Left,
         };
         Outcome { reason, undelivered: self.app.undelivered() }
