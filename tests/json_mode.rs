@@ -287,6 +287,42 @@ fn a_signal_ends_the_session_in_order() {
     }
 }
 
+/// A client that leaves and waits for a peer that does not answer: nothing that is written reaches it.
+fn leaving_in_vain(server: &Server) -> (Child, Child, String) {
+    let (ada, ada_id) = server.json("lobby", "ada", &[]);
+    ada.signal("STOP");
+    let (mut bo, bo_id) = server.json("lobby", "bo", &[]);
+    bo.say(message("are you there?"));
+    assert_eq!(bo.event("receipt")["peer_id"], *ada_id);
+    bo.end_input();
+    (ada, bo, bo_id)
+}
+
+#[test]
+fn a_removal_while_leaving_is_no_success() {
+    let server = Server::start();
+    let (_ada, bo, bo_id) = leaving_in_vain(&server);
+    server.remove_peer("lobby", &bo_id, "be nice");
+    let ended = bo.event("ended");
+    assert_eq!((&ended["reason"], &ended["message"]), (&json!("removed"), &json!("be nice")));
+    assert_eq!(ended["undelivered"][0]["id"], 1);
+    assert_eq!(bo.end().code, Some(6));
+}
+
+#[test]
+fn the_first_signal_after_the_end_of_input_lets_leaving_go_on() {
+    let server = Server::start();
+    let (ada, bo, bo_id) = leaving_in_vain(&server);
+    bo.signal("TERM");
+    ada.signal("CONT");
+    assert_eq!(ada.event("message")["text"], "are you there?");
+    let left = ada.event("peer_left");
+    assert_eq!((&left["peer_id"], &left["reason"]), (&json!(bo_id), &json!("left")));
+    let ended = bo.event("ended");
+    assert_eq!((&ended["reason"], &ended["undelivered"]), (&json!("terminated"), &json!([])));
+    assert_eq!(bo.end().code, Some(143));
+}
+
 #[test]
 fn a_closed_output_ends_the_session_in_order() {
     let server = Server::start();

@@ -5,6 +5,7 @@ mod deliveries;
 mod ending;
 mod lines;
 mod outbox;
+mod parting;
 mod requests;
 
 use std::time::Duration;
@@ -13,7 +14,7 @@ use patchcord_peer::{EndReason, Event, MessageId, PeerId, Room, RoomInfo};
 use tokio::{
     io::{AsyncBufRead, BufReader, Stderr, Stdin, Stdout},
     sync::mpsc,
-    time::sleep,
+    time::{Instant, sleep},
 };
 
 pub(crate) use ending::{Ending, Signals};
@@ -24,10 +25,8 @@ pub(crate) use requests::{Answer, Request};
 use crate::exit::Exit;
 use deliveries::Deliveries;
 use outbox::Outbox;
+use parting::Parting;
 use requests::Requests;
-
-/// For leaving after a signal: whoever sent it waits.
-const SIGNAL_LEAVE_TIMEOUT: Duration = Duration::from_secs(4);
 
 /// For the last lines after a signal.
 const SIGNAL_WRITE_TIMEOUT: Duration = Duration::from_secs(1);
@@ -87,28 +86,37 @@ impl<F: Face> Session<F> {
     pub(crate) async fn run(mut self, mut signals: Signals) -> Exit {
         let mut lines = Lines::new(BufReader::<Stdin>::new(tokio::io::stdin()));
         self.face.joined(self.room.info(), self.outbox.printed());
-        let mut ending = tokio::select! {
+        let ending = tokio::select! {
             ending = signals.next() => ending,
             ending = self.talk(&mut lines) => ending,
         };
         self.deliveries.input_ended();
-        if !matches!(ending, Ending::Removed { .. } | Ending::Broken) {
-            let hurry = ending.is_signal();
-            tokio::select! {
-                () = self.leave() => {}
-                () = sleep(SIGNAL_LEAVE_TIMEOUT), if hurry => {}
-                signal = signals.next() => ending = signal,
-            }
-        }
+        let over = matches!(ending, Ending::Removed { .. } | Ending::Broken);
+        let ending = if over { ending } else { self.part(ending, &mut signals).await };
         self.face.ended(&ending, &self.deliveries.undelivered(), self.outbox.printed());
         let hurry = ending.is_signal();
-        tokio::select! {
+        let written = tokio::select! {
             // Nothing can be done about an output that is closed by now.
-            _ = self.outbox.write() => {}
-            () = sleep(SIGNAL_WRITE_TIMEOUT), if hurry => {}
-            signal = signals.next() => ending = signal,
+            _ = self.outbox.write() => None,
+            () = sleep(SIGNAL_WRITE_TIMEOUT), if hurry => None,
+            signal = signals.next() => Some(signal),
+        };
+        written.unwrap_or(ending).exit(self.deliveries.complete())
+    }
+
+    /// Leaves for the reason that is given, and says which one it was in the end.
+    async fn part(&mut self, ending: Ending, signals: &mut Signals) -> Ending {
+        let mut parting = Parting::begin(ending, Instant::now());
+        let mut leaving = std::pin::pin!(self.leave());
+        loop {
+            tokio::select! {
+                last = &mut leaving => return parting.left(last),
+                () = sleep_until(parting.deadline()) => return parting.given_up(),
+                signal = signals.next() => if parting.is_cut_short(signal, Instant::now()) {
+                    return parting.given_up();
+                }
+            }
         }
-        ending.exit(self.deliveries.complete())
     }
 
     /// Until there is a reason to end. Nothing is read while output waits.
@@ -141,8 +149,8 @@ impl<F: Face> Session<F> {
         }
     }
 
-    /// Delivers what is queued and leaves, while what still happens is shown.
-    async fn leave(&mut self) {
+    /// Delivers what is queued and leaves, while what still happens is shown; says how the room ended.
+    async fn leave(&mut self) -> Ending {
         self.face.leaving(self.outbox.printed());
         let room = self.room.clone();
         let mut leaving = std::pin::pin!(room.leave());
@@ -162,8 +170,8 @@ impl<F: Face> Session<F> {
                     None
                 }
             };
-            if ended.is_some() {
-                return;
+            if let Some(ending) = ended {
+                return ending;
             }
         }
     }
@@ -205,5 +213,12 @@ impl<F: Face> Session<F> {
         for receipt in receipts {
             self.face.event(receipt, self.outbox.printed());
         }
+    }
+}
+
+async fn sleep_until(deadline: Option<Instant>) {
+    match deadline {
+        Some(deadline) => tokio::time::sleep_until(deadline).await,
+        None => std::future::pending().await,
     }
 }

@@ -2,7 +2,7 @@
 //! else, stderr is what happens. Each line stands for itself, so that nobody can forge another's.
 
 use jiff::{Timestamp, tz::TimeZone};
-use patchcord_peer::{ConnectPolicy, EndReason, Event, MessageId, PeerId, RoomInfo, TextKind};
+use patchcord_peer::{ConnectPolicy, Departure, EndReason, Event, MessageId, PeerId, RoomInfo, TextKind};
 
 use crate::{
     app::{App, AppEvent, Body, Effect, Entry, EntryId, Level, Said, Setup, Surface},
@@ -137,12 +137,22 @@ impl Face for PlainFace {
 
     fn leaving(&mut self, printed: &mut Printed) {
         self.update(AppEvent::Stop, printed);
+        let waiting = self.app.undelivered();
+        if waiting > 0 {
+            let time = time_of_day(self.clock.now().wall, self.app.time_zone());
+            printed.status(format_args!("{time} leaving when {waiting} on the way are delivered"));
+        }
     }
 
     fn ended(&mut self, ending: &Ending, undelivered: &[(MessageId, PeerId)], printed: &mut Printed) {
+        if *ending == Ending::Broken {
+            self.update(AppEvent::RoomLost, printed);
+            return;
+        }
         if let Ending::Removed { message } = ending {
             let reason = EndReason::Removed { message: message.clone() };
-            self.update(AppEvent::Room(Event::Ended(reason)), printed);
+            let departure = Departure { undelivered: undelivered.to_vec(), reason };
+            self.update(AppEvent::Departed(departure), printed);
             return;
         }
         let time = time_of_day(self.clock.now().wall, self.app.time_zone());
