@@ -1,6 +1,7 @@
 //! Benchmarks: each prints its figures and, in the same run, those of something to compare them with.
 //! All traffic is on loopback; every run is bounded.
 
+mod bulk;
 mod figures;
 mod opening;
 mod processes;
@@ -37,6 +38,16 @@ enum Benchmark {
         #[arg(long, default_value_t = 1000)]
         texts: usize,
     },
+    /// Much data over one data channel between two connections of this process; beside it the same messages over
+    /// bare TCP and datagrams of the same size over bare UDP.
+    Bulk {
+        /// MiB a run.
+        #[arg(long, default_value_t = 256)]
+        mebibytes: usize,
+        /// Connections for each message size.
+        #[arg(long, default_value_t = 3)]
+        runs: usize,
+    },
     /// An offer through the server, from one stream to the other; beside it the same bytes over bare TCP.
     Relay {
         /// Offers, one after the other.
@@ -51,6 +62,7 @@ async fn main() -> anyhow::Result<()> {
         Benchmark::Open { runs } => opening::open(runs).await,
         Benchmark::Glare { runs } => opening::glare(runs).await,
         Benchmark::Chat { texts } => opening::chat(texts).await,
+        Benchmark::Bulk { mebibytes, runs } => bulk::bulk(mebibytes, runs).await,
         Benchmark::Relay { offers } => relay::relay(offers).await,
     }
 }

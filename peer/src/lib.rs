@@ -12,6 +12,8 @@ mod error;
 mod event;
 mod inspect;
 mod link;
+#[cfg(feature = "measure")]
+pub mod measure;
 mod mesh;
 mod negotiation;
 mod peer_id;
