@@ -23,10 +23,16 @@ pub const PEERS_PER_ROOM_MAX_DEFAULT: usize = 64;
 /// Sessions of one connection by default.
 pub const SESSIONS_PER_CONNECTION_MAX_DEFAULT: usize = 8;
 
-/// Responses that may wait for a peer.
-pub const OUTBOX_MESSAGES_MAX: usize = 256;
-/// Bytes that may wait for a peer.
-pub const OUTBOX_BYTES_MAX: usize = 256 * 1024;
+/// Relayed messages and answers that may wait for a peer.
+pub const OUTBOX_RELAYED_MESSAGES_MAX: usize = 120;
+/// Bytes of relayed messages and answers that may wait for a peer.
+pub const OUTBOX_RELAYED_BYTES_MAX: usize = 192 * 1024;
+/// What may wait besides: `Joined`, one answer more, new ICE servers, an acknowledgement, the end.
+const OUTBOX_SESSION_MESSAGES_MAX: usize = 8;
+/// And of each peer that a room may have, that one left and another came.
+const OUTBOX_MESSAGES_PER_PEER: usize = 2;
+/// All that makes in bytes, and a roster's entry, with something to spare.
+const OUTBOX_BYTES_PER_PEER: usize = 1024;
 /// How long a peer may not read while its outbox is full.
 pub const STALL_TIMEOUT: Duration = Duration::from_secs(5);
 /// From the opening of a stream to a successful join.
@@ -211,6 +217,18 @@ impl Config {
         }
     }
 
+    /// Responses that may wait for a peer: 256 by default, more where rooms are larger.
+    pub(crate) fn outbox_messages_max(&self) -> usize {
+        let peers = self.peers_per_room_max.max(PEERS_PER_ROOM_MAX_DEFAULT);
+        OUTBOX_RELAYED_MESSAGES_MAX + OUTBOX_SESSION_MESSAGES_MAX + peers * OUTBOX_MESSAGES_PER_PEER
+    }
+
+    /// Bytes that may wait for a peer: 256 KiB by default, more where rooms are larger.
+    pub(crate) fn outbox_bytes_max(&self) -> usize {
+        let peers = self.peers_per_room_max.max(PEERS_PER_ROOM_MAX_DEFAULT);
+        OUTBOX_RELAYED_BYTES_MAX + peers * OUTBOX_BYTES_PER_PEER
+    }
+
     /// The limits as peers are told them.
     pub fn limits(&self) -> Limits {
         let count = |count: usize| u32::try_from(count).unwrap_or(u32::MAX);
@@ -221,8 +239,8 @@ impl Config {
             candidate_bytes_max: count(limits::CANDIDATE_BYTES_MAX),
             sealed_bytes_max: count(limits::SEALED_BYTES_MAX),
             peers_per_room_max: count(self.peers_per_room_max),
-            outbox_messages_max: count(OUTBOX_MESSAGES_MAX),
-            outbox_bytes_max: count(OUTBOX_BYTES_MAX),
+            outbox_messages_max: count(self.outbox_messages_max()),
+            outbox_bytes_max: count(self.outbox_bytes_max()),
             stall_timeout: crate::frame::duration(STALL_TIMEOUT),
         }
     }
@@ -305,6 +323,8 @@ mod tests {
         // Per peer: two strings, a time, a state and their tags.
         let peer_bytes = 64 + 16 + 32;
         assert!(PEERS_PER_ROOM_MAX_DEFAULT * peer_bytes < limits::SIGNAL_RESPONSE_BYTES_MAX);
-        assert!(1_000 * peer_bytes < OUTBOX_BYTES_MAX);
+        assert!(1_000 * peer_bytes < limits::SIGNAL_RESPONSE_BYTES_MAX);
+        let limits = Config::default().limits();
+        assert_eq!((limits.outbox_messages_max, limits.outbox_bytes_max), (256, 256 * 1024));
     }
 }

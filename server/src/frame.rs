@@ -6,7 +6,7 @@ use std::time::{Duration, SystemTime};
 use bytes::{BufMut, Bytes};
 use patchcord_proto::v1::{
     Peer, PeerState, SignalResponse,
-    signal_response::{self, Message, PeerJoined, PeerLeft, PeerUpdated, Pong, Rejected},
+    signal_response::{self, IceServersUpdated, Message, PeerJoined, PeerLeft, PeerUpdated, Pong, Rejected},
 };
 use prost::{
     Message as _,
@@ -28,6 +28,30 @@ pub struct Frame {
     pub numbered: bool,
     /// When the request that it relays was decoded.
     pub relayed_at: Option<Instant>,
+    /// What it is about.
+    pub about: About,
+}
+
+/// What a response is about, so that an outbox can leave out what was overtaken unread.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum About {
+    /// An answer, or the beginning or end of a session.
+    Session,
+    /// ICE servers, in place of all earlier ones.
+    IceServers,
+    /// What this peer sends.
+    From(PeerId),
+    /// This peer came.
+    Came(PeerId),
+    /// A peer changed.
+    Changed {
+        /// Which.
+        peer_id: PeerId,
+        /// The body that tells that it came, as it is now.
+        came: Bytes,
+    },
+    /// This peer left.
+    Left(PeerId),
 }
 
 /// A response as it leaves.
@@ -46,38 +70,50 @@ pub struct Outgoing {
 impl Frame {
     /// A response that is part of the session.
     pub fn numbered(message: Message) -> Self {
-        Self { body: encode(message), numbered: true, relayed_at: None }
+        Self { body: encode(message), numbered: true, relayed_at: None, about: About::Session }
+    }
+
+    fn news(message: Message, about: About) -> Self {
+        Self { about, ..Self::numbered(message) }
     }
 
     /// A response that is not.
     pub fn unnumbered(message: Message) -> Self {
-        Self { body: encode(message), numbered: false, relayed_at: None }
+        Self { numbered: false, ..Self::numbered(message) }
     }
 
     /// What one peer sends another.
-    pub fn relayed(message: Message, relayed_at: Instant) -> Self {
-        Self { body: encode(message), numbered: true, relayed_at: Some(relayed_at) }
+    pub fn relayed(from: PeerId, message: Message, relayed_at: Instant) -> Self {
+        Self { relayed_at: Some(relayed_at), ..Self::news(message, About::From(from)) }
+    }
+
+    /// New ICE servers.
+    pub fn ice_servers_updated(updated: IceServersUpdated) -> Self {
+        Self::news(Message::IceServersUpdated(updated), About::IceServers)
     }
 
     /// Says nothing but `ack`.
     pub fn bare_ack() -> Self {
-        Self { body: Bytes::new(), numbered: false, relayed_at: None }
+        Self { body: Bytes::new(), numbered: false, relayed_at: None, about: About::Session }
     }
 
     /// Somebody came.
     pub fn peer_joined(member: &Member) -> Self {
-        Self::numbered(Message::PeerJoined(PeerJoined { peer: Some(peer(member)) }))
+        let joined = PeerJoined { peer: Some(peer(member)) };
+        Self::news(Message::PeerJoined(joined), About::Came(member.peer_id))
     }
 
     /// Somebody changed.
     pub fn peer_updated(member: &Member) -> Self {
-        Self::numbered(Message::PeerUpdated(PeerUpdated { peer: Some(peer(member)) }))
+        let updated = PeerUpdated { peer: Some(peer(member)) };
+        let about = About::Changed { peer_id: member.peer_id, came: Self::peer_joined(member).body };
+        Self::news(Message::PeerUpdated(updated), about)
     }
 
     /// Somebody left.
     pub fn peer_left(peer_id: PeerId, reason: patchcord_proto::v1::LeaveReason) -> Self {
-        let peer_id = peer_id.to_string();
-        Self::numbered(Message::PeerLeft(PeerLeft { peer_id, reason: reason.into() }))
+        let left = PeerLeft { peer_id: peer_id.to_string(), reason: reason.into() };
+        Self::news(Message::PeerLeft(left), About::Left(peer_id))
     }
 
     /// A request was refused; before a session there is nothing to number it in.
@@ -93,6 +129,22 @@ impl Frame {
     /// What it counts for in an outbox: the body and the most that is put before it.
     pub fn cost_bytes(&self) -> usize {
         self.body.len() + 22
+    }
+}
+
+impl About {
+    /// The other peer that it is about, if there is one.
+    pub fn peer_id(&self) -> Option<PeerId> {
+        match self {
+            Self::Session | Self::IceServers => None,
+            Self::From(peer_id) | Self::Came(peer_id) | Self::Left(peer_id) => Some(*peer_id),
+            Self::Changed { peer_id, .. } => Some(*peer_id),
+        }
+    }
+
+    /// Whether it counts for what may wait. Who came, changed and left is bounded otherwise.
+    pub fn takes_room(&self) -> bool {
+        matches!(self, Self::Session | Self::IceServers | Self::From(_))
     }
 }
 

@@ -1,8 +1,11 @@
-//! What waits for one peer. Bounded in messages and bytes; whoever puts something in is told at once
-//! when it does not fit, and nobody ever waits for the peer to read. Numbers are given as frames leave.
+//! What waits for one peer, between everybody who has something for it and its response stream. Bounded
+//! in messages and bytes, and nobody ever waits for the peer to read: what another peer sends and does not
+//! fit is lost and its sender told at once; answers are given only while they fit; of who came and left
+//! what nobody read may be overtaken (`queue.rs`). Numbers are given as frames leave.
+
+mod queue;
 
 use std::{
-    collections::VecDeque,
     sync::Arc,
     task::{Context, Poll, Waker},
 };
@@ -12,18 +15,8 @@ use patchcord_proto::v1::LeaveReason;
 use tokio::{sync::Notify, time::Instant};
 use tonic::Status;
 
-use crate::{
-    config::{OUTBOX_BYTES_MAX, OUTBOX_MESSAGES_MAX},
-    frame::{Frame, Outgoing},
-};
-
-/// Relayed messages leave a quarter of the messages and of the bytes to what must not be lost: who came
-/// and who left.
-const RELAY_MESSAGES_MAX: usize = OUTBOX_MESSAGES_MAX / 4 * 3;
-const RELAY_BYTES_MAX: usize = OUTBOX_BYTES_MAX / 4 * 3;
-
-/// Below this a drained queue keeps its memory.
-const QUEUE_CAPACITY_KEPT: usize = 16;
+use crate::frame::{Frame, Outgoing};
+use queue::Queue;
 
 /// Why something was not taken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -56,11 +49,9 @@ pub struct Condition {
 
 #[derive(Default)]
 struct State {
-    queue: VecDeque<Frame>,
-    /// What came between the start of a join and `Joined`, which has to be first.
-    held: Option<Vec<Frame>>,
-    messages: usize,
-    bytes: usize,
+    queue: Queue,
+    /// Sent after all that waits.
+    last: Option<Frame>,
     /// Set by `open`: from then on frames are numbered.
     opened: bool,
     seq: u64,
@@ -91,43 +82,35 @@ impl Outbox {
         if state.has_ended() {
             return Err(NotTaken::Ended);
         }
-        if !state.fits(&frame, RELAY_MESSAGES_MAX, RELAY_BYTES_MAX) {
+        if !state.queue.fits(&frame) {
             self.mark_full(&mut state);
             return Err(NotTaken::Full);
         }
-        state.put(frame);
-        state.wake();
+        self.put(&mut state, frame);
         Ok(())
     }
 
-    /// Puts in what must not be lost. When full the session ends: better none than one with a gap.
-    pub fn push(&self, frame: Frame) -> Result<(), NotTaken> {
+    /// Puts in what must not be lost: news of a peer, or an answer to a request that was read when
+    /// [`Outbox::has_room`] said so. Dropped when the stream is ending, for then nobody asks.
+    pub fn push(&self, frame: Frame) {
         let mut state = self.state.lock();
-        if state.has_ended() {
-            return Err(NotTaken::Ended);
+        if !state.has_ended() {
+            self.put(&mut state, frame);
         }
-        if !state.fits(&frame, OUTBOX_MESSAGES_MAX, OUTBOX_BYTES_MAX) {
-            self.end_locked(&mut state, too_slow(), None);
-            return Err(NotTaken::Full);
-        }
-        state.put(frame);
-        state.wake();
-        Ok(())
     }
 
     /// Puts in a bare acknowledgement, unless something else waits that will carry it.
     pub fn push_ack(&self) {
         let mut state = self.state.lock();
         if !state.has_ended() && state.queue.is_empty() && state.ack != state.ack_told {
-            state.put(Frame::bare_ack());
-            state.wake();
+            self.put(&mut state, Frame::bare_ack());
         }
     }
 
     /// Whether the peer may be given one more answer; if not, the time it does not read starts to count.
     pub fn has_room(&self) -> bool {
         let mut state = self.state.lock();
-        let has_room = state.messages < RELAY_MESSAGES_MAX && state.bytes < RELAY_BYTES_MAX;
+        let has_room = state.queue.has_room();
         if !has_room && state.full_since.is_none() {
             state.full_since = Some(Instant::now());
         }
@@ -136,27 +119,22 @@ impl Outbox {
 
     /// Keeps back what comes until [`Outbox::open`] or [`Outbox::release`].
     pub fn hold(&self) {
-        self.state.lock().held.get_or_insert_default();
+        self.state.lock().queue.hold();
     }
 
-    /// A join that failed: nothing was kept back for it.
+    /// Drops what was kept back for a join that failed.
     pub fn release(&self) {
-        self.state.lock().held = None;
+        self.state.lock().queue.release();
     }
 
     /// Starts the session with its first frame; what came meanwhile follows.
     pub fn open(&self, joined: Frame) {
         let mut state = self.state.lock();
-        let held = state.held.take().unwrap_or_default();
         if state.has_ended() {
             return;
         }
         state.opened = true;
-        // `held` is counted already.
-        state.messages += 1;
-        state.bytes += joined.cost_bytes();
-        state.queue.push_back(joined);
-        state.queue.extend(held);
+        state.queue.open(joined);
         state.wake();
     }
 
@@ -210,7 +188,7 @@ impl Outbox {
     /// The next response, for the response stream. `None` is the end with OK.
     pub fn poll_next(&self, context: &mut Context<'_>) -> Poll<Option<Result<Outgoing, Status>>> {
         let mut state = self.state.lock();
-        if let Some(frame) = state.take() {
+        if let Some(frame) = state.queue.take().or_else(|| state.last.take()) {
             if state.full_since.take().is_some() {
                 self.changed.notify_one();
             }
@@ -248,6 +226,15 @@ impl Outbox {
         state.clear();
     }
 
+    fn put(&self, state: &mut State, frame: Frame) {
+        let made_room = state.queue.put(frame);
+        // Then it is no longer full, as if something had been read.
+        if made_room && state.full_since.take().is_some() {
+            self.changed.notify_one();
+        }
+        state.wake();
+    }
+
     fn mark_full(&self, state: &mut State) {
         if state.full_since.is_none() {
             state.full_since = Some(Instant::now());
@@ -262,7 +249,7 @@ impl Outbox {
         if ending.reason == LeaveReason::TooSlow {
             state.clear();
         }
-        state.queue.extend(last);
+        state.last = last;
         state.ending = Some(ending);
         state.wake();
         self.changed.notify_one();
@@ -274,34 +261,9 @@ impl State {
         self.ending.is_some() || self.reader_gone
     }
 
-    fn fits(&self, frame: &Frame, messages_max: usize, bytes_max: usize) -> bool {
-        self.messages < messages_max && self.bytes + frame.cost_bytes() <= bytes_max
-    }
-
-    fn put(&mut self, frame: Frame) {
-        self.messages += 1;
-        self.bytes += frame.cost_bytes();
-        match &mut self.held {
-            Some(held) => held.push(frame),
-            None => self.queue.push_back(frame),
-        }
-    }
-
-    fn take(&mut self) -> Option<Frame> {
-        let frame = self.queue.pop_front()?;
-        // The last frame of an ended stream is not counted.
-        self.messages = self.messages.saturating_sub(1);
-        self.bytes = self.bytes.saturating_sub(frame.cost_bytes());
-        if self.queue.is_empty() && self.queue.capacity() > QUEUE_CAPACITY_KEPT {
-            self.queue = VecDeque::new();
-        }
-        Some(frame)
-    }
-
     fn clear(&mut self) {
-        self.queue = VecDeque::new();
-        self.held = None;
-        (self.messages, self.bytes) = (0, 0);
+        self.queue.clear();
+        self.last = None;
     }
 
     fn wake(&mut self) {

@@ -30,7 +30,7 @@ pub fn relay(from: PeerId, asked: Asked, decoded_at: Instant) -> Option<Result<R
     };
     Some(told.and_then(|told| {
         let to = PeerId::parse(&to).ok_or_else(Refusal::no_such_peer)?;
-        Ok(Relay { to, kind, frame: Frame::relayed(told, decoded_at) })
+        Ok(Relay { to, kind, frame: Frame::relayed(from, told, decoded_at) })
     }))
 }
 

@@ -13,7 +13,7 @@ use patchcord_proto::{
     v1::{
         LeaveReason, SignalRequest,
         signal_request::{Message, Ping, UpdateProfile},
-        signal_response::{IceServersUpdated, Message as Told},
+        signal_response::IceServersUpdated,
     },
 };
 use tokio::time::Instant;
@@ -110,10 +110,7 @@ impl<'a> Session<'a> {
             None => return Err(Refusal::unsupported("the request holds nothing that this server knows")),
             Some(Message::Leave(_)) => return Ok(Next::End(self.end_ok())),
             Some(Message::Join(_) | Message::Resume(_)) => return Err(Refusal::already_joined()),
-            Some(Message::Ping(Ping { nonce })) => {
-                // As for a refusal.
-                let _ = self.caller.outbox.push(Frame::pong(nonce));
-            }
+            Some(Message::Ping(Ping { nonce })) => self.caller.outbox.push(Frame::pong(nonce)),
             Some(Message::UpdateProfile(update)) => self.update_profile(update, decoded_at).await?,
             Some(asked) => self.relay(asked, decoded_at).await?,
         }
@@ -123,7 +120,7 @@ impl<'a> Session<'a> {
     async fn update_profile(&mut self, update: UpdateProfile, now: Instant) -> Result<(), Refusal> {
         let display_name = DisplayName::parse(&update.display_name, DISPLAY_NAME_BYTES_MAX)
             .ok_or_else(|| Refusal::invalid_display_name(DISPLAY_NAME_BYTES_MAX))?;
-        // Being told must not be lost, so a flood of it would end those who read slowly.
+        // Everybody in the room has to be told of each.
         let wait = self.update_profile_from.saturating_duration_since(now);
         if !wait.is_zero() {
             return Err(Refusal::rate_limited("update_profile", wait));
@@ -170,8 +167,7 @@ impl<'a> Session<'a> {
             let issue = ice_servers.issue(self.caller.peer_id, SystemTime::now());
             let expire_at = issue.expire_at.and_then(frame::timestamp);
             let told = IceServersUpdated { ice_servers: issue.servers, expire_at };
-            // As for a refusal.
-            let _ = self.caller.outbox.push(Frame::numbered(Told::IceServersUpdated(told)));
+            self.caller.outbox.push(Frame::ice_servers_updated(told));
             self.renew_at = ice_servers.renewal_interval().map(|interval| now + interval);
         }
     }

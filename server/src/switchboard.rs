@@ -70,16 +70,18 @@ impl Switchboard {
     /// Hands over what another peer sends.
     pub fn deliver_relayed(&self, to: PeerId, frame: Frame) -> Result<(), NotTaken> {
         let outbox = self.lines.read().outboxes.get(&to).cloned().ok_or(NotTaken::Ended)?;
-        outbox.push_relayed(frame).inspect_err(|reason| self.count_overflow(*reason))
+        outbox.push_relayed(frame).inspect_err(|reason| {
+            if *reason == NotTaken::Full {
+                self.metrics.outbox_overflows.inc();
+            }
+        })
     }
 
-    /// Hands everybody named what must not be lost; a peer that has no room for it is ended.
+    /// Hands everybody named what must not be lost.
     pub fn deliver(&self, to: impl Iterator<Item = PeerId>, frame: &Frame) {
         let lines = self.lines.read();
         for outbox in to.filter_map(|peer_id| lines.outboxes.get(&peer_id)) {
-            if let Err(reason) = outbox.push(frame.clone()) {
-                self.count_overflow(reason);
-            }
+            outbox.push(frame.clone());
         }
     }
 
@@ -106,12 +108,6 @@ impl Switchboard {
             let message = "the server is shutting down";
             let last = go_away(reason, Action::Rejoin, random_up_to(RECONNECT_SPREAD), message);
             outbox.end(Ending { reason, status: Some(Status::unavailable(message)) }, Some(last));
-        }
-    }
-
-    fn count_overflow(&self, reason: NotTaken) {
-        if reason == NotTaken::Full {
-            self.metrics.outbox_overflows.inc();
         }
     }
 }

@@ -209,6 +209,54 @@ async fn a_peer_that_never_reads_delays_nobody_and_is_ended() {
 }
 
 #[tokio::test]
+async fn who_pauses_is_not_ended_by_those_who_come_and_go() {
+    let server = Server::start().await;
+    let (mut sender, _) = server.join("lobby", "sender").await;
+    let mut pausing = RawCall::open_with_window(server.public, 1024).await;
+    pausing.send_request(&join_request(1, "lobby", "pausing"));
+    let pausing_id = sender.peer_joined().await;
+    // Until nothing more fits that may be refused.
+    loop {
+        sender.candidate(&pausing_id, &"x".repeat(900)).await;
+        sender.ask(Ask::Ping(Ping { nonce: 0 })).await;
+        if let Told::Rejected(rejected) = sender.told().await {
+            assert_eq!(rejected.code(), Code::PeerBusy);
+            break;
+        }
+    }
+    assert!(matches!(sender.told().await, Told::Pong(_)));
+    let channel = server.channel().await;
+    for _ in 0..100 {
+        let mut passer = Peer::open(channel.clone()).await.unwrap();
+        passer.join("lobby", "passer").await;
+        assert_eq!(sender.peer_joined().await, passer.id);
+        passer.leave().await;
+        assert_eq!(sender.peer_left().await, (passer.id.clone(), LeaveReason::Left));
+    }
+    let (stayer, _) = server.join("lobby", "stayer").await;
+    assert_eq!(sender.peer_joined().await, stayer.id);
+
+    // It reads again before its time is over: no gap, nobody twice, and the one who stayed.
+    let (mut seq, mut here) = (0, Vec::new());
+    while !here.contains(&stayer.id) {
+        let response = pausing.response().await.expect("it was ended");
+        if response.seq != 0 {
+            seq += 1;
+            assert_eq!(response.seq, seq, "a gap");
+        }
+        match response.message {
+            Some(Told::PeerJoined(joined)) => here.push(joined.peer.unwrap().peer_id),
+            Some(Told::PeerLeft(left)) => {
+                let index = here.iter().position(|id| *id == left.peer_id).expect("left without joining");
+                here.remove(index);
+            }
+            _ => {}
+        }
+    }
+    assert_eq!(here, [stayer.id]);
+}
+
+#[tokio::test]
 async fn a_reader_who_pauses_less_than_the_limit_loses_nothing_that_was_taken() {
     let server = Server::start().await;
     let (mut sender, _) = server.join("lobby", "sender").await;

@@ -1,12 +1,17 @@
 //! An outbox on its own: bounds, order, numbers, ends.
 
-use std::{collections::VecDeque, task::Waker};
+use std::{collections::VecDeque, task::Waker, time::Duration};
 
 use patchcord_proto::v1::signal_response::{Message as Told, Pong};
 use proptest::prelude::*;
 use prost::Message;
 
 use super::*;
+use crate::{
+    config::{OUTBOX_RELAYED_BYTES_MAX, OUTBOX_RELAYED_MESSAGES_MAX},
+    frame::About,
+    peer_id::PeerId,
+};
 
 fn take(outbox: &Outbox) -> Poll<Option<Result<Outgoing, Status>>> {
     outbox.poll_next(&mut Context::from_waker(Waker::noop()))
@@ -24,7 +29,7 @@ fn frame(nonce: u64) -> Frame {
 }
 
 fn frame_of(bytes: usize) -> Frame {
-    Frame { body: vec![0; bytes].into(), numbered: true, relayed_at: None }
+    Frame { body: vec![0; bytes].into(), numbered: true, relayed_at: None, about: About::Session }
 }
 
 fn nonce(outgoing: &Outgoing) -> u64 {
@@ -49,9 +54,9 @@ fn ending(reason: LeaveReason) -> Ending {
 #[test]
 fn joined_is_first_whatever_came_meanwhile() {
     let outbox = Outbox::new();
-    outbox.push(frame(1)).unwrap();
+    outbox.push(frame(1));
     outbox.hold();
-    outbox.push(frame(3)).unwrap();
+    outbox.push(frame(3));
     outbox.push_relayed(frame(4)).unwrap();
     outbox.open(frame(2));
     let order: Vec<_> = (0..4).map(|_| taken(&outbox)).map(|out| (nonce(&out), out.seq)).collect();
@@ -61,32 +66,45 @@ fn joined_is_first_whatever_came_meanwhile() {
 #[test]
 fn nothing_is_numbered_before_the_session() {
     let outbox = Outbox::new();
-    outbox.push(frame(1)).unwrap();
+    outbox.push(frame(1));
     assert_eq!(taken(&outbox).seq, 0);
     outbox.hold();
     outbox.open(frame(2));
-    outbox.push(Frame::pong(3)).unwrap();
-    outbox.push(frame(4)).unwrap();
+    outbox.push(Frame::pong(3));
+    outbox.push(frame(4));
     let seqs: Vec<_> = (0..3).map(|_| taken(&outbox).seq).collect();
     assert_eq!(seqs, [1, 0, 2]);
 }
 
 #[test]
-fn relayed_messages_leave_room_for_who_came_and_left() {
+fn what_does_not_fit_is_not_taken_and_the_clock_starts() {
     let outbox = opened();
     let relayed = (0..).take_while(|nonce| outbox.push_relayed(frame(*nonce)).is_ok()).count();
-    assert_eq!(relayed, RELAY_MESSAGES_MAX);
-    assert!(outbox.condition().full_since.is_some());
-    let events = (0..).take_while(|nonce| outbox.push(frame(*nonce)).is_ok()).count();
-    assert_eq!(relayed + events, OUTBOX_MESSAGES_MAX);
-    assert_eq!(outbox.condition().ended, Some(LeaveReason::TooSlow));
+    assert_eq!(relayed, OUTBOX_RELAYED_MESSAGES_MAX);
+    assert!(!outbox.has_room() && outbox.condition().full_since.is_some());
+    assert_eq!(outbox.condition().ended, None);
+    taken(&outbox);
+    assert!(outbox.has_room() && outbox.condition().full_since.is_none());
+}
+
+#[tokio::test]
+async fn room_that_a_leave_makes_is_told_to_the_session() {
+    let outbox = opened();
+    let peer_id = PeerId::from_bits([1; 10]);
+    outbox.push(Frame { about: About::Came(peer_id), ..frame(0) });
+    while outbox.push_relayed(Frame { about: About::From(peer_id), ..frame(0) }).is_ok() {}
+    outbox.changed().await;
+    assert!(!outbox.has_room());
+    outbox.push(Frame { about: About::Left(peer_id), ..frame(0) });
+    tokio::time::timeout(Duration::from_secs(30), outbox.changed()).await.unwrap();
+    assert!(outbox.has_room() && outbox.condition().full_since.is_none());
 }
 
 #[test]
 fn a_few_large_messages_fill_it_too() {
     let outbox = opened();
     let relayed = (0..).take_while(|_| outbox.push_relayed(frame_of(16 * 1024)).is_ok()).count();
-    assert_eq!(relayed, RELAY_BYTES_MAX / (16 * 1024 + 22));
+    assert_eq!(relayed, OUTBOX_RELAYED_BYTES_MAX / (16 * 1024 + 22));
     taken(&outbox);
     assert!(outbox.condition().full_since.is_none(), "it was read from");
     outbox.push_relayed(frame_of(16 * 1024)).unwrap();
@@ -95,7 +113,8 @@ fn a_few_large_messages_fill_it_too() {
 #[test]
 fn a_peer_that_is_too_slow_gets_its_status_and_nothing_else() {
     let outbox = opened();
-    while outbox.push(frame_of(1024)).is_ok() {}
+    while outbox.push_relayed(frame_of(1024)).is_ok() {}
+    outbox.end_too_slow();
     assert_eq!(outbox.push_relayed(frame(1)), Err(NotTaken::Ended));
     match take(&outbox) {
         Poll::Ready(Some(Err(status))) => assert_eq!(status.code(), tonic::Code::ResourceExhausted),
@@ -106,10 +125,11 @@ fn a_peer_that_is_too_slow_gets_its_status_and_nothing_else() {
 #[test]
 fn what_waits_leaves_before_the_end() {
     let outbox = opened();
-    outbox.push(frame(1)).unwrap();
+    outbox.push(frame(1));
     outbox.end(ending(LeaveReason::Removed), Some(frame(2)));
     outbox.end(ending(LeaveReason::ServerShutdown), Some(frame(3)));
-    assert_eq!(outbox.push(frame(4)), Err(NotTaken::Ended));
+    outbox.push(frame(4));
+    assert_eq!(outbox.push_relayed(frame(5)), Err(NotTaken::Ended));
     assert_eq!([nonce(&taken(&outbox)), nonce(&taken(&outbox))], [1, 2]);
     assert!(matches!(take(&outbox), Poll::Ready(Some(Err(status))) if status.code() == tonic::Code::Aborted));
     assert_eq!(outbox.condition().ended, Some(LeaveReason::Removed));
@@ -122,7 +142,7 @@ fn acknowledgements_ride_and_go_alone_only_if_they_must() {
     assert!(take(&outbox).is_pending(), "there is nothing to acknowledge");
     outbox.set_ack(5);
     assert_eq!(outbox.ack_debt(), 5);
-    outbox.push(frame(1)).unwrap();
+    outbox.push(frame(1));
     outbox.push_ack();
     assert_eq!(taken(&outbox).ack, 5);
     assert!(take(&outbox).is_pending(), "the frame carried it");
@@ -137,7 +157,7 @@ fn acknowledgements_ride_and_go_alone_only_if_they_must() {
 fn a_count_that_starts_again_is_acknowledged_again() {
     let outbox = opened();
     outbox.set_ack(9);
-    outbox.push(frame(1)).unwrap();
+    outbox.push(frame(1));
     assert_eq!(taken(&outbox).ack, 9);
     outbox.set_ack(1);
     assert_eq!(outbox.ack_debt(), 1);
@@ -153,18 +173,33 @@ async fn who_waits_for_frames_or_changes_is_woken() {
         async move { std::future::poll_fn(|context| outbox.poll_next(context)).await.unwrap().unwrap().seq }
     });
     tokio::task::yield_now().await;
-    outbox.push(frame(1)).unwrap();
+    outbox.push(frame(1));
     assert_eq!(reader.await.unwrap(), 2);
     outbox.close();
     outbox.changed().await;
     assert!(outbox.condition().reader_gone);
-    assert_eq!(outbox.push(frame(1)), Err(NotTaken::Ended));
+    assert_eq!(outbox.push_relayed(frame(1)), Err(NotTaken::Ended));
+}
+
+#[test]
+fn who_is_seen_to_no_more_is_told_so_and_keeps_nothing() {
+    let outbox = opened();
+    outbox.push(frame(1));
+    outbox.abandon();
+    assert!(
+        matches!(take(&outbox), Poll::Ready(Some(Err(status))) if status.code() == tonic::Code::Internal)
+    );
+    let outbox = opened();
+    outbox.push(frame(1));
+    outbox.end(ending(LeaveReason::Removed), Some(frame(2)));
+    outbox.abandon();
+    assert!(matches!(take(&outbox), Poll::Ready(Some(Err(status))) if status.code() == tonic::Code::Aborted));
 }
 
 #[derive(Clone, Debug)]
 enum Step {
     Relayed(usize),
-    Pushed(usize),
+    Answered(usize),
     Taken,
 }
 
@@ -174,7 +209,7 @@ proptest! {
         steps in prop::collection::vec(
             prop_oneof![
                 (0..40_000usize).prop_map(Step::Relayed),
-                (0..40_000usize).prop_map(Step::Pushed),
+                (0..2_000usize).prop_map(Step::Answered),
                 Just(Step::Taken),
             ],
             0..400,
@@ -183,32 +218,31 @@ proptest! {
         let outbox = opened();
         let mut model: VecDeque<usize> = VecDeque::new();
         let mut seq = 1;
-        let mut ended = false;
         for step in steps {
             let cost: usize = model.iter().map(|bytes| bytes + 22).sum();
             match step {
                 Step::Relayed(bytes) => {
-                    let fits = model.len() < RELAY_MESSAGES_MAX && cost + bytes + 22 <= RELAY_BYTES_MAX;
-                    let pushed = outbox.push_relayed(frame_of(bytes));
-                    prop_assert_eq!(pushed.is_ok(), fits && !ended);
-                    if pushed.is_ok() { model.push_back(bytes) }
+                    let fits = model.len() < OUTBOX_RELAYED_MESSAGES_MAX
+                        && cost + bytes + 22 <= OUTBOX_RELAYED_BYTES_MAX;
+                    prop_assert_eq!(outbox.push_relayed(frame_of(bytes)).is_ok(), fits);
+                    if fits { model.push_back(bytes) }
                 }
-                Step::Pushed(bytes) => {
-                    let fits = model.len() < OUTBOX_MESSAGES_MAX && cost + bytes + 22 <= OUTBOX_BYTES_MAX;
-                    let pushed = outbox.push(frame_of(bytes));
-                    prop_assert_eq!(pushed.is_ok(), fits && !ended);
-                    if pushed.is_ok() { model.push_back(bytes) } else if !ended { ended = true; model.clear() }
-                }
+                // As a session does: an answer only while there is room.
+                Step::Answered(bytes) => if outbox.has_room() {
+                    outbox.push(frame_of(bytes));
+                    model.push_back(bytes);
+                },
                 Step::Taken => match (take(&outbox), model.pop_front()) {
                     (Poll::Ready(Some(Ok(outgoing))), Some(bytes)) => {
                         seq += 1;
                         prop_assert_eq!((outgoing.body.len(), outgoing.seq), (bytes, seq));
                     }
-                    (Poll::Pending, None) => prop_assert!(!ended),
-                    (Poll::Ready(Some(Err(_))), None) => prop_assert!(ended),
+                    (Poll::Pending, None) => {}
                     other => prop_assert!(false, "{:?}", other),
                 },
             }
+            prop_assert!(model.len() <= OUTBOX_RELAYED_MESSAGES_MAX);
+            prop_assert!(model.iter().map(|bytes| bytes + 22).sum::<usize>() < OUTBOX_RELAYED_BYTES_MAX + 2_022);
         }
     }
 }

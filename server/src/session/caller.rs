@@ -108,8 +108,7 @@ impl Caller {
 
     /// Tells the peer that a request was not carried out.
     pub fn refuse(&self, request_seq: u64, refusal: Refusal) {
-        // When it does not fit, the session has been ended instead; when it has ended, nobody asks.
-        let _ = self.outbox.push(self.rejected(request_seq, refusal));
+        self.outbox.push(self.rejected(request_seq, refusal));
     }
 
     /// Ends the stream of a peer that sends what is no request.

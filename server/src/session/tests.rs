@@ -5,6 +5,7 @@ use std::{net::SocketAddr, sync::Arc, time::Duration};
 use patchcord_proto::v1::{
     LeaveReason, SignalResponse,
     signal_request::{Join, Offer},
+    signal_response::Message as Told,
     signaling_service_client::SignalingServiceClient,
 };
 use tokio::{net::TcpListener, sync::mpsc, time::timeout};

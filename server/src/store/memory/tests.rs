@@ -59,7 +59,7 @@ impl World {
             from_peer_id: from.to_string(),
             sdp: text.to_owned(),
         };
-        let frame = Frame::relayed(Told::Offer(told), tokio::time::Instant::now());
+        let frame = Frame::relayed(from, Told::Offer(told), tokio::time::Instant::now());
         self.store.relay(&name(room), from, Relay { to, kind: RelayKind::Offer, frame }).await
     }
 }
@@ -313,4 +313,32 @@ async fn racing_joins_and_leaves_keep_capacity_and_leave_nothing_behind() {
     }
     assert!(joins >= 500, "{joins}");
     assert_eq!(world.store.room_count().await, 0);
+}
+
+#[tokio::test]
+async fn who_does_not_read_is_not_ended_by_those_who_come_and_go() {
+    let world = World::new(1, 64);
+    let (reader, _) = world.join("a").await.unwrap();
+    assert_eq!(reader.told(), [Note::Opened]);
+    let (stayer, _) = world.join("a").await.unwrap();
+    let mut passers = Vec::new();
+    for _ in 0..10_000 {
+        let (passer, _) = world.join("a").await.unwrap();
+        let _ = world.relay("a", passer.peer_id, reader.peer_id, "unread").await;
+        passers.push(passer);
+        if passers.len() == 62 {
+            for passer in passers.drain(..) {
+                assert!(world.store.leave(&name("a"), passer.peer_id, LeaveReason::Left).await);
+            }
+        }
+    }
+    world.relay("a", stayer.peer_id, reader.peer_id, "hello").await.unwrap();
+    assert_eq!(reader.outbox.condition().ended, None);
+    let notes = reader.told();
+    assert!(notes.len() <= 256, "{}", notes.len());
+    // Of who came and left before it looked it knows nothing; of who is here, everything.
+    let came: Vec<_> = notes.iter().filter(|note| matches!(note, Note::Came(_))).collect();
+    assert_eq!(came.len(), 1 + passers.len());
+    assert!(!notes.iter().any(|note| matches!(note, Note::Left(..))), "{notes:?}");
+    assert!(notes.contains(&Note::Offered(stayer.peer_id.to_string(), "hello".to_owned())));
 }

@@ -1,0 +1,158 @@
+//! What waits for one peer, in order. Bounded without ever refusing who came, changed and left: such news,
+//! while nobody has taken it and so it has no number, is overtaken by later news of the same peer. Of a
+//! peer that came and left unread nothing is told, nor what it sent. So at most two such frames wait for
+//! each peer a room may have, and one PeerLeft follows each PeerJoined that was told.
+
+use std::collections::VecDeque;
+
+use crate::{
+    config::{OUTBOX_RELAYED_BYTES_MAX, OUTBOX_RELAYED_MESSAGES_MAX},
+    frame::{About, Frame},
+    peer_id::PeerId,
+};
+
+/// Below this a drained queue keeps its memory.
+const CAPACITY_KEPT: usize = 16;
+
+/// Frames that have no number yet.
+#[derive(Default)]
+pub struct Queue {
+    waiting: VecDeque<Frame>,
+    /// What came between the start of a join and `Joined`, which has to be first.
+    held: Option<VecDeque<Frame>>,
+    /// Of all but who came, changed and left.
+    messages: usize,
+    bytes: usize,
+}
+
+impl Queue {
+    /// Whether nothing can be taken.
+    pub fn is_empty(&self) -> bool {
+        self.waiting.is_empty()
+    }
+
+    /// Whether one more answer fits, whatever its size.
+    pub fn has_room(&self) -> bool {
+        self.messages < OUTBOX_RELAYED_MESSAGES_MAX && self.bytes < OUTBOX_RELAYED_BYTES_MAX
+    }
+
+    /// Whether this fits.
+    pub fn fits(&self, frame: &Frame) -> bool {
+        self.messages < OUTBOX_RELAYED_MESSAGES_MAX
+            && self.bytes + frame.cost_bytes() <= OUTBOX_RELAYED_BYTES_MAX
+    }
+
+    /// Puts a frame at the end, or in the place of what it overtakes, or drops it with what it ends. Whether
+    /// that made room.
+    pub fn put(&mut self, frame: Frame) -> bool {
+        match &frame.about {
+            About::Left(peer_id) => {
+                let peer_id = *peer_id;
+                if self.has(|about| *about == About::Came(peer_id)) {
+                    return self.remove(|about| about.peer_id() == Some(peer_id));
+                }
+                self.remove(
+                    |about| matches!(about, About::Changed { peer_id: changed, .. } if *changed == peer_id),
+                );
+            }
+            About::Changed { peer_id, came } => {
+                if let Some(earlier) = self.news_of(*peer_id) {
+                    match earlier.about {
+                        About::Came(_) => earlier.body = came.clone(),
+                        _ => *earlier = frame,
+                    }
+                    return false;
+                }
+            }
+            About::IceServers => drop(self.remove(|about| *about == About::IceServers)),
+            About::Session | About::From(_) | About::Came(_) => {}
+        }
+        self.count(&frame);
+        self.list().push_back(frame);
+        false
+    }
+
+    /// Takes the first frame; what is taken gets its number and is never overtaken.
+    pub fn take(&mut self) -> Option<Frame> {
+        let frame = self.waiting.pop_front()?;
+        self.discount(&frame);
+        if self.waiting.is_empty() && self.waiting.capacity() > CAPACITY_KEPT {
+            self.waiting = VecDeque::new();
+        }
+        Some(frame)
+    }
+
+    /// Keeps back what comes until [`Queue::open`] or [`Queue::release`].
+    pub fn hold(&mut self) {
+        self.held.get_or_insert_default();
+    }
+
+    /// Drops what was kept back.
+    pub fn release(&mut self) {
+        for frame in self.held.take().unwrap_or_default() {
+            self.discount(&frame);
+        }
+    }
+
+    /// Lets follow what was kept back, after the session's first frame.
+    pub fn open(&mut self, joined: Frame) {
+        let held = self.held.take().unwrap_or_default();
+        self.count(&joined);
+        self.waiting.push_back(joined);
+        self.waiting.extend(held);
+    }
+
+    /// Drops everything.
+    pub fn clear(&mut self) {
+        *self = Self::default();
+    }
+
+    fn list(&mut self) -> &mut VecDeque<Frame> {
+        self.held.as_mut().unwrap_or(&mut self.waiting)
+    }
+
+    fn has(&mut self, is_meant: impl Fn(&About) -> bool) -> bool {
+        self.list().iter().any(|frame| is_meant(&frame.about))
+    }
+
+    /// The frame that tells of a peer that it came or changed.
+    fn news_of(&mut self, peer_id: PeerId) -> Option<&mut Frame> {
+        self.list().iter_mut().find(|frame| match &frame.about {
+            About::Came(came) => *came == peer_id,
+            About::Changed { peer_id: changed, .. } => *changed == peer_id,
+            _ => false,
+        })
+    }
+
+    /// Whether that made room.
+    fn remove(&mut self, is_meant: impl Fn(&About) -> bool) -> bool {
+        let (before, messages, bytes) = (self.messages, &mut self.messages, &mut self.bytes);
+        let list = self.held.as_mut().unwrap_or(&mut self.waiting);
+        list.retain(|frame| {
+            let is_kept = !is_meant(&frame.about);
+            if !is_kept && frame.about.takes_room() {
+                *messages -= 1;
+                *bytes -= frame.cost_bytes();
+            }
+            is_kept
+        });
+        self.messages < before
+    }
+
+    fn count(&mut self, frame: &Frame) {
+        if frame.about.takes_room() {
+            self.messages += 1;
+            self.bytes += frame.cost_bytes();
+        }
+    }
+
+    fn discount(&mut self, frame: &Frame) {
+        if frame.about.takes_room() {
+            self.messages -= 1;
+            self.bytes -= frame.cost_bytes();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;
