@@ -1,12 +1,16 @@
 //! Every flag and variable with its default and limit. All of it is checked before anything is bound;
 //! what is no flag is a constant here.
 
+mod allowances;
+
 use std::{fmt, fs, net::SocketAddr, path::PathBuf, str::FromStr, time::Duration};
 
 use clap::{Parser, ValueEnum};
 use patchcord_proto::{limits, v1::Limits};
 
 use crate::{error::ConfigError, ice_servers::IceServers};
+
+pub use allowances::*;
 
 /// Where the public door is by default.
 pub const LISTEN_DEFAULT: SocketAddr =
@@ -35,6 +39,12 @@ const OUTBOX_MESSAGES_PER_PEER: usize = 2;
 const OUTBOX_BYTES_PER_PEER: usize = 1024;
 /// How long a peer may not read while its outbox is full.
 pub const STALL_TIMEOUT: Duration = Duration::from_secs(5);
+/// From the acceptance of a connection to the end of its preface.
+pub const PREFACE_TIMEOUT: Duration = Duration::from_secs(5);
+/// Without a byte for this long, the sum of what keepalive waits, a connection has to be about to end.
+pub const IDLE_TIMEOUT: Duration = Duration::from_secs(12);
+/// How long it has for that before it is cut: when its end is not read, keepalive cannot end it.
+pub const IDLE_GRACE: Duration = Duration::from_secs(3);
 /// From the opening of a stream to a successful join.
 pub const FIRST_MESSAGE_TIMEOUT: Duration = Duration::from_secs(5);
 /// Requests carried out before the peer is told so, if nothing else goes out.
@@ -153,6 +163,10 @@ pub struct Config {
           default_value_t = SESSIONS_PER_CONNECTION_MAX_DEFAULT)]
     pub sessions_per_connection_max: usize,
 
+    /// What one address, connection or session may take.
+    #[command(flatten)]
+    pub allowances: Allowances,
+
     /// How the log on stderr is written.
     #[arg(long, env = "PATCHCORD_LOG_FORMAT", value_name = "FORMAT", value_enum, default_value_t)]
     pub log_format: LogFormat,
@@ -176,6 +190,7 @@ impl Default for Config {
             rooms_max: ROOMS_MAX_DEFAULT,
             peers_per_room_max: PEERS_PER_ROOM_MAX_DEFAULT,
             sessions_per_connection_max: SESSIONS_PER_CONNECTION_MAX_DEFAULT,
+            allowances: Allowances::default(),
             log_format: LogFormat::default(),
             log_level: "info".to_owned(),
         }
@@ -196,6 +211,7 @@ impl Config {
         in_range("--rooms-max", self.rooms_max as u64, 1, 10_000_000)?;
         in_range("--peers-per-room-max", self.peers_per_room_max as u64, 2, 1_000)?;
         in_range("--sessions-per-connection-max", self.sessions_per_connection_max as u64, 1, 10_000)?;
+        self.allowances.check()?;
         self.turn_secret = self.read_turn_secret()?;
         self.turn_secret_file = None;
         IceServers::new(&self)?;

@@ -2,6 +2,7 @@
 //! needs to connect them. The server relays; it reads no session description and sees no chat.
 //! [`serve`] is the one path that the program, its tests and whoever embeds it share.
 
+mod addresses;
 mod admin_http;
 mod config;
 mod doors;
@@ -13,6 +14,7 @@ mod metrics;
 mod name;
 mod outbox;
 mod peer_id;
+mod rate;
 mod reflection;
 mod refusal;
 mod relay;
@@ -31,9 +33,11 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tonic::service::Routes;
 use tonic_health::{ServingStatus, server::HealthReporter};
 
-pub use config::{Config, LogFormat, Secret};
+pub use config::{Allowances, Config, LogFormat, Secret};
 pub use error::{ConfigError, ServeError};
+pub use listener::files::raise_limit as raise_open_files_limit;
 
+use addresses::AddressThrottle;
 use config::{CUT_TIMEOUT, DRAIN_TIMEOUT};
 use ice_servers::IceServers;
 use listener::Incoming;
@@ -193,6 +197,8 @@ fn exchange(
         limits: config.limits(),
         rooms_max: config.rooms_max,
         peers_per_room_max: config.peers_per_room_max,
+        join_throttle: AddressThrottle::joins(&config.allowances),
+        requests_per_session_rate: config.allowances.requests_per_session_rate,
         tasks: TaskTracker::new(),
     }))
 }
@@ -208,7 +214,8 @@ struct Door {
 impl Door {
     fn public(exchange: &Arc<Exchange>) -> Result<Self, ServeError> {
         let (routes, reporter) = doors::public_routes(exchange)?;
-        Ok(Self { name: "public", services: &[signaling_service_server::SERVICE_NAME], routes, reporter })
+        let services = &[signaling_service_server::SERVICE_NAME];
+        Ok(Self { name: "public", services, routes, reporter })
     }
 
     fn admin(exchange: &Arc<Exchange>, stopping: &CancellationToken) -> Result<Self, ServeError> {
@@ -234,11 +241,10 @@ impl Door {
         cut: &CancellationToken,
     ) -> Result<(), ServeError> {
         let Self { name, routes, .. } = self;
-        if let Ok(address) = listener.local_addr() {
-            tracing::info!(door = name, %address, "listening");
-        }
-        let sessions_max = config.sessions_per_connection_max;
-        let incoming = Incoming::new(listener, Arc::clone(metrics), sessions_max, cut.clone());
+        let incoming = match name {
+            "admin" => Incoming::admin(listener, config, metrics, cut),
+            _ => Incoming::public(listener, config, metrics, cut),
+        };
         doors::transport(config)
             // Plain HTTP is for /metrics and the probes.
             .accept_http1(name == "admin")

@@ -1,100 +1,117 @@
-//! The accepting side of a door: each connection gets its options and its share of sessions, running out
-//! of file descriptors slows accepting down instead of spinning, and all connections can be cut at once.
+//! The accepting side of a door: the guard lets connections in or closes them at once; running out of
+//! file descriptors slows accepting down instead of spinning; all connections can be cut at once.
+
+mod connection;
+pub mod files;
+mod guard;
+mod liveness;
 
 use std::{
     io,
-    net::SocketAddr,
     pin::Pin,
     sync::Arc,
     task::{Context, Poll},
     time::Duration,
 };
 
-use socket2::SockRef;
 use tokio::{
-    io::{AsyncRead, AsyncWrite, ReadBuf},
-    net::{TcpListener, TcpStream},
-    sync::{OwnedSemaphorePermit, Semaphore},
-    time::{Sleep, sleep},
+    net::TcpListener,
+    time::{Instant, Sleep, sleep},
 };
 use tokio_stream::Stream;
-use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
-use tonic::transport::server::Connected;
+use tokio_util::sync::CancellationToken;
 
-use crate::metrics::{Counted, Metrics};
+pub use connection::{Connection, ConnectionInfo, StreamPermit};
 
-/// What the kernel may keep for a connection that does not read (it doubles this).
-const SEND_BUFFER_BYTES: usize = 128 * 1024;
+use guard::{Guard, Shares};
+
+use crate::{
+    config::{BYTES_BURST_S, BYTES_PER_SESSION_RATE, Config},
+    metrics::Metrics,
+    rate::Rate,
+};
+
 const BACK_OFF_MIN: Duration = Duration::from_millis(10);
-const BACK_OFF_MAX: Duration = Duration::from_secs(1);
+/// Once files are there again, nobody waits longer than this.
+const BACK_OFF_MAX: Duration = Duration::from_millis(250);
+const LOG_INTERVAL: Duration = Duration::from_secs(1);
+
+/// What every connection of a door is given.
+pub struct Terms {
+    /// Sessions at one time.
+    sessions_max: usize,
+    /// What it may send.
+    bytes_rate: Option<Rate>,
+    metrics: Arc<Metrics>,
+}
 
 /// Connections as they come.
 pub struct Incoming {
     listener: TcpListener,
-    metrics: Arc<Metrics>,
-    sessions_per_connection_max: usize,
+    guard: Arc<Guard>,
+    terms: Terms,
     cut: CancellationToken,
     back_off: Duration,
     backing_off: Option<Pin<Box<Sleep>>>,
+    logged_at: Option<Instant>,
 }
 
-/// What requests can know of their connection.
-#[derive(Clone)]
-pub struct ConnectionInfo {
-    /// Its other end.
-    pub peer_address: SocketAddr,
-    streams: Arc<Semaphore>,
-}
-
-/// A session's share of its connection, until dropped.
-pub struct StreamPermit {
-    _permit: OwnedSemaphorePermit,
-}
-
-/// An accepted connection.
-pub struct Connection {
-    stream: TcpStream,
-    info: ConnectionInfo,
-    cut: Pin<Box<WaitForCancellationFutureOwned>>,
-    _counted: Counted,
+impl Terms {
+    /// As the configuration says.
+    fn new(config: &Config, metrics: Arc<Metrics>) -> Self {
+        let sessions_max = config.sessions_per_connection_max;
+        let bytes_rate =
+            u32::try_from(sessions_max).unwrap_or(u32::MAX).saturating_mul(BYTES_PER_SESSION_RATE);
+        Self { sessions_max, bytes_rate: Rate::per_second(bytes_rate, BYTES_BURST_S), metrics }
+    }
 }
 
 impl Incoming {
-    /// Accepts until dropped; `cut` breaks every connection.
-    pub fn new(
+    /// Those of the public door. Accepts until dropped; `cut` breaks every connection.
+    pub fn public(
         listener: TcpListener,
-        metrics: Arc<Metrics>,
-        sessions_per_connection_max: usize,
-        cut: CancellationToken,
+        config: &Config,
+        metrics: &Arc<Metrics>,
+        cut: &CancellationToken,
     ) -> Self {
-        Self {
-            listener,
-            metrics,
-            sessions_per_connection_max,
-            cut,
-            back_off: BACK_OFF_MIN,
-            backing_off: None,
+        Self::new("public", Shares::public(config), listener, config, metrics, cut)
+    }
+
+    /// Those of the admin door, otherwise as [`Incoming::public`].
+    pub fn admin(
+        listener: TcpListener,
+        config: &Config,
+        metrics: &Arc<Metrics>,
+        cut: &CancellationToken,
+    ) -> Self {
+        Self::new("admin", Shares::admin(), listener, config, metrics, cut)
+    }
+
+    fn new(
+        door: &'static str,
+        shares: Shares,
+        listener: TcpListener,
+        config: &Config,
+        metrics: &Arc<Metrics>,
+        cut: &CancellationToken,
+    ) -> Self {
+        let guard = Guard::new(door, shares, Arc::clone(metrics));
+        if let Ok(address) = listener.local_addr() {
+            tracing::info!(door, %address, connections_max = guard.connections_max(), "listening");
         }
+        let (terms, cut) = (Terms::new(config, Arc::clone(metrics)), cut.clone());
+        let (back_off, backing_off, logged_at) = (BACK_OFF_MIN, None, None);
+        Self { listener, guard, terms, cut, back_off, backing_off, logged_at }
     }
 
-    fn connection(&self, stream: TcpStream, peer_address: SocketAddr) -> Connection {
-        // Both only make things better; a socket that is gone already shows that when it is read.
-        let _ = stream.set_nodelay(true);
-        let _ = SockRef::from(&stream).set_send_buffer_size(SEND_BUFFER_BYTES);
-        let info = ConnectionInfo {
-            peer_address,
-            streams: Arc::new(Semaphore::new(self.sessions_per_connection_max)),
-        };
-        let cut = Box::pin(self.cut.clone().cancelled_owned());
-        Connection { stream, info, cut, _counted: Counted::new(&self.metrics.connections) }
-    }
-}
-
-impl ConnectionInfo {
-    /// A share for one more session, if there is one.
-    pub fn stream_permit(&self) -> Option<StreamPermit> {
-        let permit = Arc::clone(&self.streams).try_acquire_owned().ok()?;
-        Some(StreamPermit { _permit: permit })
+    fn back_off(&mut self, error: &io::Error) {
+        let now = Instant::now();
+        if self.logged_at.is_none_or(|at| now.saturating_duration_since(at) >= LOG_INTERVAL) {
+            tracing::warn!(%error, "cannot accept");
+            self.logged_at = Some(now);
+        }
+        self.backing_off = Some(Box::pin(sleep(self.back_off)));
+        self.back_off = (self.back_off * 2).min(BACK_OFF_MAX);
     }
 }
 
@@ -110,78 +127,17 @@ impl Stream for Incoming {
             match std::task::ready!(self.listener.poll_accept(context)) {
                 Ok((stream, address)) => {
                     self.back_off = BACK_OFF_MIN;
-                    return Poll::Ready(Some(Ok(self.connection(stream, address))));
+                    if let Ok(share) = self.guard.admit(address, Instant::now()) {
+                        let connection = Connection::new(stream, address, share, &self.terms, &self.cut);
+                        return Poll::Ready(Some(Ok(connection)));
+                    }
+                    // Reset rather than closed: nothing of it is kept, not even by the kernel.
+                    let _ = stream.set_zero_linger();
                 }
                 // That one connection has gone before it was taken.
                 Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => {}
-                Err(error) => {
-                    tracing::warn!(%error, wait_ms = self.back_off.as_millis() as u64, "cannot accept");
-                    self.backing_off = Some(Box::pin(sleep(self.back_off)));
-                    self.back_off = (self.back_off * 2).min(BACK_OFF_MAX);
-                }
+                Err(error) => self.back_off(&error),
             }
         }
-    }
-}
-
-impl Connection {
-    fn poll_cut(&mut self, context: &mut Context<'_>) -> io::Result<()> {
-        match self.cut.as_mut().poll(context) {
-            Poll::Ready(()) => {
-                Err(io::Error::new(io::ErrorKind::ConnectionAborted, "the server is stopping"))
-            }
-            Poll::Pending => Ok(()),
-        }
-    }
-}
-
-impl Connected for Connection {
-    type ConnectInfo = ConnectionInfo;
-
-    fn connect_info(&self) -> ConnectionInfo {
-        self.info.clone()
-    }
-}
-
-impl AsyncRead for Connection {
-    fn poll_read(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-        buffer: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
-        self.poll_cut(context)?;
-        Pin::new(&mut self.stream).poll_read(context, buffer)
-    }
-}
-
-impl AsyncWrite for Connection {
-    fn poll_write(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-        bytes: &[u8],
-    ) -> Poll<io::Result<usize>> {
-        self.poll_cut(context)?;
-        Pin::new(&mut self.stream).poll_write(context, bytes)
-    }
-
-    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_flush(context)
-    }
-
-    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_shutdown(context)
-    }
-
-    fn poll_write_vectored(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-        slices: &[io::IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        self.poll_cut(context)?;
-        Pin::new(&mut self.stream).poll_write_vectored(context, slices)
-    }
-
-    fn is_write_vectored(&self) -> bool {
-        self.stream.is_write_vectored()
     }
 }

@@ -5,7 +5,7 @@ mod logging;
 use std::process::ExitCode;
 
 use clap::Parser;
-use patchcord_server::{Config, Listeners, ServeError, serve};
+use patchcord_server::{Config, Listeners, ServeError, raise_open_files_limit, serve};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 /// Cannot listen or serve.
@@ -57,6 +57,7 @@ fn start() -> Result<(), Failure> {
     };
     let config = config.checked().map_err(Failure::config)?;
     logging::init(&config).map_err(Failure::config)?;
+    raise_open_files_limit();
     let runtime =
         tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(Failure::failed)?;
     runtime.block_on(run(config))

@@ -50,6 +50,8 @@ pub struct Metrics {
     pub outbox_overflows: Counter,
     /// From a request's decoding to the addressee's stream.
     pub relay_seconds: Histogram,
+    refused_connections: Family<ReasonLabel, Counter>,
+    cut_connections: Family<ReasonLabel, Counter>,
     relayed: Family<KindLabel, Counter>,
     rejections: Family<CodeLabel, Counter>,
     leaves: Family<ReasonLabel, Counter>,
@@ -74,6 +76,12 @@ impl Default for Metrics {
         let relay_seconds = Histogram::new(RELAY_SECONDS_BUCKETS);
         let help = "Time from decoding a request to handing it to the addressee's stream";
         registry.register("relay_latency_seconds", help, relay_seconds.clone());
+        let refused_connections = Family::default();
+        let help = "Connections closed at once";
+        registry.register("connections_refused", help, refused_connections.clone());
+        let cut_connections = Family::default();
+        let help = "Connections cut because nothing came in time";
+        registry.register("connections_cut", help, cut_connections.clone());
         let relayed = Family::default();
         registry.register("relayed_messages", "Messages relayed", relayed.clone());
         let rejections = Family::default();
@@ -89,6 +97,8 @@ impl Default for Metrics {
             joins,
             outbox_overflows,
             relay_seconds,
+            refused_connections,
+            cut_connections,
             relayed,
             rejections,
             leaves,
@@ -97,6 +107,16 @@ impl Default for Metrics {
 }
 
 impl Metrics {
+    /// A connection was not taken.
+    pub fn count_refused_connection(&self, reason: &'static str) {
+        self.refused_connections.get_or_create(&ReasonLabel { reason }).inc();
+    }
+
+    /// A connection was cut.
+    pub fn count_cut_connection(&self, reason: &'static str) {
+        self.cut_connections.get_or_create(&ReasonLabel { reason }).inc();
+    }
+
     /// A message was relayed.
     pub fn count_relayed(&self, kind: RelayKind) {
         let kind = match kind {

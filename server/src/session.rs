@@ -4,6 +4,7 @@
 mod admission;
 mod caller;
 mod membership;
+mod pace;
 mod sequence;
 
 use std::time::SystemTime;
@@ -31,6 +32,7 @@ use crate::{
 pub use caller::Caller;
 use caller::Heard;
 use membership::Membership;
+pub use pace::Pace;
 use sequence::Sequence;
 
 /// What the next request may be.
@@ -89,7 +91,8 @@ impl<'a> Session<'a> {
     async fn carry_out(&mut self, request: SignalRequest) -> Next {
         let decoded_at = Instant::now();
         let seq = request.seq;
-        let outcome = match self.sequence.check(seq) {
+        let in_turn = self.sequence.check(seq).and_then(|()| self.caller.keep_pace(&request, decoded_at));
+        let outcome = match in_turn {
             Err(refusal) => Err(refusal),
             Ok(()) => self.perform(request, decoded_at).await,
         };

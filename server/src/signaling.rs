@@ -26,13 +26,14 @@ use tonic::{
 };
 
 use crate::{
+    addresses::AddressThrottle,
     config::STALL_TIMEOUT,
     frame::Outgoing,
     ice_servers::IceServers,
     listener::{ConnectionInfo, StreamPermit},
     metrics::{Counted, Metrics},
     outbox::Outbox,
-    session::{self, Caller},
+    session::{self, Caller, Pace},
     store::Store,
     switchboard::{Line, Switchboard},
 };
@@ -59,6 +60,10 @@ pub struct Exchange {
     pub rooms_max: usize,
     /// Peers of a room at one time.
     pub peers_per_room_max: usize,
+    /// How often each address may try to join.
+    pub join_throttle: AddressThrottle,
+    /// Requests a second of one session; 0 for no limit.
+    pub requests_per_session_rate: u32,
     /// The tasks of all sessions, so that none outlives the server.
     pub tasks: TaskTracker,
 }
@@ -110,7 +115,8 @@ impl Signaling {
         let seat = Seat { outbox: Arc::clone(&outbox), _line: line, _permit: permit, _counted: counted };
         let responses = Responses { outbox: Arc::clone(&outbox), metrics };
         let requests = request.into_inner();
-        let caller = Caller { exchange, peer_id, address, requests, body_end, outbox };
+        let pace = Pace::new(exchange.requests_per_session_rate);
+        let caller = Caller { exchange, peer_id, address, requests, body_end, outbox, pace };
         self.exchange.tasks.spawn(seat.taken_by(session::run(caller)));
         Ok(Response::new(responses))
     }

@@ -107,7 +107,7 @@ async fn names_that_break_the_rule_are_refused_by_field() {
 
 #[tokio::test]
 async fn ten_thousand_joins_on_one_stream_are_one_join_and_as_many_rejections() {
-    let server = Server::start().await;
+    let server = Server::start_unlimited().await;
     let (mut one, mut other) = pair(&server, "lobby").await;
     let requests = one.requests.clone().unwrap();
     let sending = tokio::spawn(async move {
@@ -160,7 +160,7 @@ async fn a_flood_of_small_requests_without_reading_costs_its_own_connection() {
 
 #[tokio::test]
 async fn a_peer_that_never_reads_delays_nobody_and_is_ended() {
-    let server = Server::start().await;
+    let server = Server::start_unlimited().await;
     let (mut sender, _) = server.join("lobby", "sender").await;
     let mut stuck = RawCall::open_with_window(server.public, 1024).await;
     stuck.send_request(&join_request(1, "lobby", "stuck"));
@@ -258,7 +258,7 @@ async fn who_pauses_is_not_ended_by_those_who_come_and_go() {
 
 #[tokio::test]
 async fn a_reader_who_pauses_less_than_the_limit_loses_nothing_that_was_taken() {
-    let server = Server::start().await;
+    let server = Server::start_unlimited().await;
     let (mut sender, _) = server.join("lobby", "sender").await;
     let mut slow = RawCall::open_with_window(server.public, 1024).await;
     slow.send_request(&join_request(1, "lobby", "slow"));

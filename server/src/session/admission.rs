@@ -75,6 +75,7 @@ impl Caller {
             return Ok(None);
         }
         in_sequence?;
+        self.keep_pace(&request, Instant::now())?;
         match request.message {
             Some(Message::Join(join)) => self.join(join).await.map(Some),
             Some(Message::Resume(_)) => {
@@ -85,6 +86,8 @@ impl Caller {
     }
 
     async fn join(&mut self, join: Join) -> Result<Membership, Refusal> {
+        let may_join = self.exchange.join_throttle.take(self.address.ip(), Instant::now());
+        may_join.map_err(|wait| Refusal::rate_limited("a join from this address", wait))?;
         let room = RoomName::parse(&join.room, ROOM_NAME_BYTES_MAX)
             .ok_or_else(|| Refusal::invalid_room(ROOM_NAME_BYTES_MAX))?;
         let member = Arc::new(self.member(join)?);

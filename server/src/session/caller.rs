@@ -1,7 +1,7 @@
 //! The other end of a stream: what it says next, and what it is told at once. The only place where a
 //! session waits; it stops reading when its peer does.
 
-use std::{net::SocketAddr, sync::Arc};
+use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use patchcord_proto::{
     limits::SIGNAL_REQUEST_BYTES_MAX,
@@ -10,6 +10,7 @@ use patchcord_proto::{
 use tokio::time::{Instant, sleep_until};
 use tonic::{Code, Status, Streaming};
 
+use super::pace::{Pace, Verdict};
 use crate::{
     config::STALL_TIMEOUT,
     frame::Frame,
@@ -33,6 +34,8 @@ pub struct Caller {
     pub body_end: BodyEnd,
     /// What the peer is told.
     pub outbox: Arc<Outbox>,
+    /// How fast it asks.
+    pub pace: Pace,
 }
 
 /// What came next.
@@ -109,6 +112,23 @@ impl Caller {
     /// Tells the peer that a request was not carried out.
     pub fn refuse(&self, request_seq: u64, refusal: Refusal) {
         self.outbox.push(self.rejected(request_seq, refusal));
+    }
+
+    /// Refuses what comes faster than it may, and ends the stream of a peer that goes on regardless.
+    pub fn keep_pace(&mut self, request: &SignalRequest, now: Instant) -> Result<(), Refusal> {
+        let wait = match self.pace.judge(now) {
+            Verdict::InTime => return Ok(()),
+            // An acknowledgement has no answer, and frees more than it costs.
+            Verdict::TooSoon(_) if request.message.is_none() && request.ack > 0 => return Ok(()),
+            Verdict::TooSoon(wait) => wait,
+            Verdict::Flood => {
+                let status = Status::resource_exhausted("requests came faster than permitted for too long");
+                let ending = Ending { reason: LeaveReason::Disconnected, status: Some(status) };
+                self.outbox.end(ending, None);
+                Duration::from_secs(1)
+            }
+        };
+        Err(Refusal::rate_limited("the request", wait))
     }
 
     /// Ends the stream of a peer that sends what is no request.

@@ -15,6 +15,7 @@ use tonic::{Code, Status, Streaming, async_trait};
 
 use super::*;
 use crate::{
+    addresses::AddressThrottle,
     config::Config,
     doors,
     ice_servers::IceServers,
@@ -90,12 +91,14 @@ async fn serve() -> (Arc<Exchange>, SocketAddr) {
         limits: config.limits(),
         rooms_max: config.rooms_max,
         peers_per_room_max: config.peers_per_room_max,
+        join_throttle: AddressThrottle::joins(&config.allowances),
+        requests_per_session_rate: config.allowances.requests_per_session_rate,
         tasks: TaskTracker::new(),
     });
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     let (routes, _) = doors::public_routes(&exchange).unwrap();
-    let incoming = Incoming::new(listener, metrics, 8, CancellationToken::new());
+    let incoming = Incoming::public(listener, &config, &metrics, &CancellationToken::new());
     tokio::spawn(doors::transport(&config).add_routes(routes).serve_with_incoming(incoming));
     (exchange, address)
 }

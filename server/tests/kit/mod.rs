@@ -15,7 +15,7 @@ use patchcord_proto::v1::{
     signal_response::{Joined, Message as Told, Rejected, rejected::Code},
     signaling_service_client::SignalingServiceClient,
 };
-use patchcord_server::{Config, Listeners, ServeError, serve};
+use patchcord_server::{Allowances, Config, Listeners, ServeError, serve};
 use tokio::{
     net::TcpListener,
     sync::{mpsc, oneshot},
@@ -41,6 +41,11 @@ pub struct Server {
 impl Server {
     pub async fn start() -> Self {
         Self::start_with(Config::default()).await
+    }
+
+    /// For tests that ask more than one address or session may, for the sake of what comes behind that.
+    pub async fn start_unlimited() -> Self {
+        Self::start_with(Config { allowances: Allowances::unlimited(), ..Config::default() }).await
     }
 
     pub async fn start_with(config: Config) -> Self {

@@ -4,6 +4,7 @@ use std::{
     net::SocketAddr,
     process::{ExitStatus, Stdio},
     sync::{Arc, Mutex},
+    time::Duration,
 };
 
 use tokio::{
@@ -14,6 +15,9 @@ use tokio::{
 };
 
 use super::DEADLINE;
+
+/// Between two looks at what cannot be waited for.
+const POLL_INTERVAL: Duration = Duration::from_millis(20);
 
 pub struct Process {
     pub public: SocketAddr,
@@ -82,6 +86,28 @@ impl Process {
         timeout(DEADLINE, self.reading).await.unwrap().unwrap();
         let log = std::mem::take(&mut *self.log.lock().unwrap());
         (status, log)
+    }
+
+    /// Waits until a message was logged so often.
+    pub async fn until_logged(&self, message: &str, times: usize) {
+        let deadline = tokio::time::Instant::now() + DEADLINE;
+        while self.logged(message) < times {
+            assert!(tokio::time::Instant::now() < deadline, "{message:?} was not logged {times} times");
+            tokio::time::sleep(POLL_INTERVAL).await;
+        }
+    }
+
+    /// How many files it has open.
+    pub fn open_files(&self) -> u64 {
+        std::fs::read_dir(format!("/proc/{}/fd", self.pid())).unwrap().count() as u64
+    }
+
+    /// Lets it have no more files open than this from now on.
+    pub fn limit_files(&self, files_max: u64) {
+        use rustix::process::{Pid, Resource, Rlimit, prlimit};
+        let pid = Pid::from_raw(self.pid().cast_signed());
+        let limit = Rlimit { current: Some(files_max), maximum: Some(files_max) };
+        prlimit(pid, Resource::Nofile, limit).unwrap();
     }
 
     /// How often a message was logged so far.
