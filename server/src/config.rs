@@ -51,6 +51,14 @@ pub const FIRST_MESSAGE_TIMEOUT: Duration = Duration::from_secs(5);
 pub const ACK_EVERY: u64 = 16;
 /// How long after a request the peer is told so, if nothing else goes out.
 pub const ACK_DELAY: Duration = Duration::from_millis(250);
+/// Seconds' worth of joins to one room that may come at once: four times the peers that it may have.
+pub const ROOM_JOIN_BURST_S: u32 = 8;
+
+/// Joins to one room a second: half the peers that it may have, for everybody there has to be told of each.
+pub fn room_joins_rate(peers_per_room_max: usize) -> u32 {
+    u32::try_from(peers_per_room_max).unwrap_or(u32::MAX).div_ceil(2)
+}
+
 /// How often a peer may change its profile: everybody in the room has to be told each time.
 pub const UPDATE_PROFILE_INTERVAL: Duration = Duration::from_secs(1);
 /// How long open streams and connections have to end by themselves after the signal to stop.

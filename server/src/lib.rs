@@ -43,7 +43,7 @@ use ice_servers::IceServers;
 use listener::Incoming;
 use metrics::Metrics;
 use signaling::Exchange;
-use store::memory::Memory;
+use store::memory::{Capacity, Memory};
 use switchboard::Switchboard;
 
 /// The sockets to serve on.
@@ -87,7 +87,7 @@ pub async fn serve(
     let config = config.checked()?;
     let metrics = Arc::new(Metrics::default());
     let switchboard = Switchboard::new(Arc::clone(&metrics));
-    let store = Arc::new(Memory::new(Arc::clone(&switchboard), config.rooms_max, config.peers_per_room_max));
+    let store = Arc::new(Memory::new(Arc::clone(&switchboard), Capacity::of(&config)));
     let exchange = exchange(&config, Arc::clone(&store), switchboard, metrics)?;
     let stopping = Stopping::default();
     let public = Door::public(&exchange)?;

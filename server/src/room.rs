@@ -108,6 +108,11 @@ impl Room {
         self.members.is_empty()
     }
 
+    /// Whether nobody else may join.
+    pub fn is_full(&self) -> bool {
+        self.members.len() >= self.peers_max
+    }
+
     /// The member with this id.
     pub fn member(&self, peer_id: PeerId) -> Option<&Arc<Member>> {
         self.members.iter().find(|member| member.peer_id == peer_id)
@@ -120,7 +125,7 @@ impl Room {
 
     /// Takes a member in. The id must be new; ids are made with 80 random bits for one stream each.
     pub fn join(&mut self, member: Arc<Member>) -> Result<(), RoomFull> {
-        if self.members.len() >= self.peers_max {
+        if self.is_full() {
             return Err(RoomFull);
         }
         self.members.push(member);

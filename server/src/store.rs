@@ -4,7 +4,10 @@
 
 pub mod memory;
 
-use std::{sync::Arc, time::SystemTime};
+use std::{
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
 
 use patchcord_proto::v1::LeaveReason;
 use tokio::sync::mpsc;
@@ -25,6 +28,8 @@ pub enum JoinError {
     RoomFull,
     /// There are as many rooms as there may be.
     TooManyRooms,
+    /// Peers join this room faster than they may; how long to wait.
+    TooFast(Duration),
 }
 
 /// Why something was not relayed.

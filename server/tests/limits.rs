@@ -45,6 +45,28 @@ async fn a_room_takes_as_many_peers_as_it_may() {
 }
 
 #[tokio::test]
+async fn a_room_that_is_joined_too_often_says_how_long_to_wait() {
+    let server = Server::start_with(Config { peers_per_room_max: 2, ..Config::default() }).await;
+    let (mut stayer, _) = server.join("lobby", "stayer").await;
+    let channel = server.channel().await;
+    let rejected = loop {
+        let mut passer = Peer::open(channel.clone()).await.unwrap();
+        passer.ask_join("lobby", "passer").await;
+        match passer.told().await {
+            Told::Joined(joined) => assert_eq!(stayer.peer_joined().await, joined.peer_id),
+            Told::Rejected(rejected) => break rejected,
+            other => panic!("{other:?}"),
+        }
+        passer.leave().await;
+        stayer.peer_left().await;
+    };
+    assert_eq!((rejected.code(), rejected.retryable), (Code::RateLimited, true));
+    assert!(rejected.message.contains("1 a second"), "{}", rejected.message);
+    let wait = rejected.retry_after.unwrap();
+    assert!((0..=1).contains(&wait.seconds) && (wait.seconds, wait.nanos) != (0, 0), "{wait:?}");
+}
+
+#[tokio::test]
 async fn a_server_takes_as_many_rooms_as_it_may() {
     let server = Server::start_with(Config { rooms_max: 2, ..Config::default() }).await;
     let (mut one, _) = server.join("a", "one").await;

@@ -20,6 +20,7 @@ use super::{
     sequence::Sequence,
 };
 use crate::{
+    config::room_joins_rate,
     frame::{self, Frame},
     name::{self, DisplayName, RoomName},
     outbox::Ending,
@@ -98,6 +99,10 @@ impl Caller {
             match error {
                 JoinError::RoomFull => Refusal::room_full(exchange.peers_per_room_max),
                 JoinError::TooManyRooms => Refusal::too_many_rooms(exchange.rooms_max),
+                JoinError::TooFast(wait) => {
+                    let rate = room_joins_rate(exchange.peers_per_room_max);
+                    Refusal::rate_limited(&format!("a join to this room, which takes {rate} a second,"), wait)
+                }
             }
         })?;
         let membership = Membership::new(exchange, room, self.peer_id);

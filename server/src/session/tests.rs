@@ -25,7 +25,10 @@ use crate::{
     peer_id::PeerId,
     room::Member,
     signaling::Exchange,
-    store::{Change, JoinError, Page, Relay, RoomSnapshot, Store, WatchLost, memory::Memory},
+    store::{
+        Change, JoinError, Page, Relay, RoomSnapshot, Store, WatchLost,
+        memory::{Capacity, Memory},
+    },
     switchboard::{Dismissal, Switchboard},
 };
 
@@ -82,7 +85,7 @@ async fn serve() -> (Arc<Exchange>, SocketAddr) {
     let config = Config::default();
     let metrics = Arc::new(Metrics::default());
     let switchboard = Switchboard::new(Arc::clone(&metrics));
-    let memory = Memory::new(Arc::clone(&switchboard), config.rooms_max, config.peers_per_room_max);
+    let memory = Memory::new(Arc::clone(&switchboard), Capacity::of(&config));
     let exchange = Arc::new(Exchange {
         store: Arc::new(Faulty(memory)),
         switchboard,

@@ -12,15 +12,17 @@ use std::{
 
 use parking_lot::{Mutex, MutexGuard, RwLock};
 use patchcord_proto::v1::LeaveReason;
-use tokio::sync::mpsc;
+use tokio::{sync::mpsc, time::Instant};
 use tonic::async_trait;
 
 use super::{Change, JoinError, Page, Relay, RelayError, RoomSnapshot, Store, WatchLost};
 use crate::{
+    config::{Config, ROOM_JOIN_BURST_S, room_joins_rate},
     frame::Frame,
     name::{DisplayName, RoomName},
     outbox::NotTaken,
     peer_id::PeerId,
+    rate::{Bucket, Rate},
     room::{Member, Room},
     switchboard::{Dismissal, Switchboard},
 };
@@ -29,6 +31,7 @@ use watch::Watchers;
 /// A room and what the store adds to it.
 struct Cell {
     room: Room,
+    joins: Bucket,
     /// The last member left: the cell is out of the map or about to be, and nobody joins it any more.
     closed: bool,
     /// The number of the last change that watchers were told.
@@ -45,15 +48,34 @@ pub struct Memory {
     rooms: Arc<Rooms>,
     switchboard: Arc<Switchboard>,
     watchers: Watchers,
-    rooms_max: usize,
-    peers_per_room_max: usize,
+    capacity: Capacity,
+}
+
+/// How many, and how fast.
+#[derive(Clone, Copy, Debug)]
+pub struct Capacity {
+    /// Rooms at one time.
+    pub rooms_max: usize,
+    /// Peers in a room at one time.
+    pub peers_per_room_max: usize,
+    /// Joins to one room.
+    pub joins_per_room: Option<Rate>,
+}
+
+impl Capacity {
+    /// As configured.
+    pub fn of(config: &Config) -> Self {
+        let Config { rooms_max, peers_per_room_max, .. } = *config;
+        let joins_per_room = Rate::per_second(room_joins_rate(peers_per_room_max), ROOM_JOIN_BURST_S);
+        Self { rooms_max, peers_per_room_max, joins_per_room }
+    }
 }
 
 impl Memory {
     /// An empty store that delivers through this switchboard.
-    pub fn new(switchboard: Arc<Switchboard>, rooms_max: usize, peers_per_room_max: usize) -> Self {
+    pub fn new(switchboard: Arc<Switchboard>, capacity: Capacity) -> Self {
         let (rooms, watchers) = (Arc::default(), Watchers::default());
-        Self { rooms, switchboard, watchers, rooms_max, peers_per_room_max }
+        Self { rooms, switchboard, watchers, capacity }
     }
 
     /// Tells watchers, once a second at most, which counters moved. Costs nothing while none do. Ends never.
@@ -73,10 +95,11 @@ impl Memory {
         let count = rooms.len();
         match rooms.entry(name.clone()) {
             Entry::Occupied(entry) => Ok(Arc::clone(entry.get())),
-            Entry::Vacant(_) if count >= self.rooms_max => Err(JoinError::TooManyRooms),
+            Entry::Vacant(_) if count >= self.capacity.rooms_max => Err(JoinError::TooManyRooms),
             Entry::Vacant(entry) => {
-                let room = Room::new(name.clone(), created_at, self.peers_per_room_max);
-                let cell = Cell { room, closed: false, last_change: 0, active: false };
+                let room = Room::new(name.clone(), created_at, self.capacity.peers_per_room_max);
+                let cell =
+                    Cell { room, joins: Bucket::default(), closed: false, last_change: 0, active: false };
                 Ok(Arc::clone(entry.insert(Arc::new(Mutex::new(cell)))))
             }
         }
@@ -90,6 +113,12 @@ impl Memory {
     }
 
     fn join_cell(&self, cell: &mut Cell, member: Arc<Member>) -> Result<Vec<Arc<Member>>, JoinError> {
+        if cell.room.is_full() {
+            return Err(JoinError::RoomFull);
+        }
+        if let Some(rate) = self.capacity.joins_per_room {
+            cell.joins.take(rate, Instant::now()).map_err(JoinError::TooFast)?;
+        }
         let before = cell.room.members().to_vec();
         cell.room.join(Arc::clone(&member)).map_err(|_| JoinError::RoomFull)?;
         self.switchboard.deliver(cell.room.others(member.peer_id), &Frame::peer_joined(&member));

@@ -4,6 +4,7 @@
 use std::{
     collections::{BTreeMap, HashMap},
     task::{Context, Poll, Waker},
+    time::Duration,
 };
 
 use patchcord_proto::v1::{SignalResponse, signal_response::Message as Told};
@@ -37,7 +38,8 @@ struct World {
 impl World {
     fn new(rooms_max: usize, peers_max: usize) -> Self {
         let switchboard = Switchboard::new(Arc::new(Metrics::default()));
-        let store = Memory::new(Arc::clone(&switchboard), rooms_max, peers_max);
+        let capacity = Capacity { rooms_max, peers_per_room_max: peers_max, joins_per_room: None };
+        let store = Memory::new(Arc::clone(&switchboard), capacity);
         Self { switchboard, store }
     }
 
@@ -341,4 +343,22 @@ async fn who_does_not_read_is_not_ended_by_those_who_come_and_go() {
     assert_eq!(came.len(), 1 + passers.len());
     assert!(!notes.iter().any(|note| matches!(note, Note::Left(..))), "{notes:?}");
     assert!(notes.contains(&Note::Offered(stayer.peer_id.to_string(), "hello".to_owned())));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_room_takes_joins_at_its_pace() {
+    let switchboard = Switchboard::new(Arc::new(Metrics::default()));
+    let config = Config { peers_per_room_max: 2, ..Config::default() };
+    let store = Memory::new(Arc::clone(&switchboard), Capacity::of(&config));
+    let world = World { switchboard, store };
+    let _stayer = world.join("a").await.unwrap();
+    for _ in 1..8 {
+        let (passer, _) = world.join("a").await.unwrap();
+        world.store.leave(&name("a"), passer.peer_id, LeaveReason::Left).await;
+    }
+    let Err(JoinError::TooFast(wait)) = world.join("a").await else { panic!("a ninth at once") };
+    assert_eq!(wait, Duration::from_secs(1));
+    world.join("b").await.unwrap();
+    tokio::time::advance(wait).await;
+    world.join("a").await.unwrap();
 }
