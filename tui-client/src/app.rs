@@ -14,6 +14,7 @@ pub mod composer;
 mod delivering;
 mod event;
 mod help;
+mod hint;
 mod keys;
 pub mod layout;
 mod outbox;
@@ -306,14 +307,6 @@ impl App {
 
     fn notice(&mut self, level: Level, text: &str, now: Moment) {
         self.transcript.push(now.wall, Body::Notice { level, text: SafeText::message(text) });
-    }
-
-    /// Tells the user why a command was not carried out, where it does not stay.
-    fn hint_at(&mut self, text: &str, now: Moment) {
-        match self.surface {
-            Surface::Screen { .. } => self.hint = Some((SafeText::line(text), now.uptime + HINT_TIME)),
-            Surface::Lines => self.notice(Level::Problem, text, now),
-        }
     }
 }
 

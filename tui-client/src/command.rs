@@ -125,8 +125,8 @@ pub enum CommandError {
     #[error("there is nothing to send")]
     Blank,
     /// No such command.
-    #[error("there is no command /{name}{}; to send a line that begins with a slash, write //",
-        nearest.map(|nearest| format!(" (did you mean /{}?)", nearest.as_str())).unwrap_or_default())]
+    #[error("there is no command /{name}{} (// sends a slash)",
+        nearest.map(|nearest| format!(": did you mean /{}?", nearest.as_str())).unwrap_or_default())]
     Unknown {
         /// As typed.
         name: SafeText,
@@ -282,10 +282,7 @@ mod tests {
         assert_eq!(suggestion("/usr/bin/env"), None);
         assert_eq!(suggestion("/"), None);
         let error = Command::parse("/qiut").unwrap_err().to_string();
-        assert_eq!(
-            error,
-            "there is no command /qiut (did you mean /quit?); to send a line that begins with a slash, write //"
-        );
+        assert_eq!(error, "there is no command /qiut: did you mean /quit? (// sends a slash)");
     }
 
     #[test]

@@ -4,6 +4,8 @@
 
 mod kit;
 
+use std::path::Path;
+
 use kit::{pty::Pty, server::Server};
 
 fn pair(server: &Server) -> (Pty, Pty) {
@@ -37,6 +39,21 @@ fn what_one_writes_the_other_reads_and_both_see_that_it_arrived() {
         assert!(pty.end().success());
         pty.assert_restored();
     }
+}
+
+#[test]
+fn others_join_by_the_line_that_a_host_sees_on_its_screen() {
+    let program = Path::new(env!("CARGO_BIN_EXE_patchcord"));
+    let here = ["--local-address", "127.0.0.1", "--name"];
+    let host = [&["host", "lobby", "--bind", "127.0.0.1:0"], &here[..], &["ana"]].concat();
+    let ana = Pty::run(program, &host, 160, 24);
+    ana.wait_text("others join with:  patchcord join lobby --server http://");
+    let contents = ana.contents();
+    let line = contents.lines().find_map(|line| line.split("others join with:  patchcord ").nth(1)).unwrap();
+    let typed: Vec<&str> = line.split_whitespace().take(4).collect();
+    let bo = Pty::run(program, &[&typed[..], &here[..], &["bo"]].concat(), 80, 24);
+    bo.wait_text("chat with ana is open");
+    ana.wait_text("chat with bo is open");
 }
 
 #[test]

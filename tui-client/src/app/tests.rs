@@ -180,6 +180,19 @@ fn with_nobody_there_or_a_mistyped_command_the_text_stays() {
 }
 
 #[test]
+fn a_hint_that_does_not_fit_can_be_read_in_the_transcript() {
+    let mut bench = Bench::with(Vec::new());
+    let entries = bench.app.transcript().len();
+    bench.enter("/qiut");
+    assert!(bench.app.status_columns() >= bench.hint().len(), "{}", bench.hint());
+    assert_eq!(bench.app.transcript().len(), entries);
+    bench.event(AppEvent::Resize { columns: 40, rows: 10 });
+    bench.enter("");
+    assert_eq!(bench.last_text(), "there is no command /qiut: did you mean /quit? (// sends a slash)");
+    assert_eq!(bench.hint(), bench.last_text());
+}
+
+#[test]
 fn a_direct_text_goes_to_the_one_that_is_named() {
     let mut bench = Bench::with(vec![peer("bbbb1111", "bo"), peer("cccc1111", "bo")]);
     assert_eq!(bench.enter("/msg bo hi"), []);

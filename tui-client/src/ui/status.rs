@@ -5,7 +5,7 @@ use patchcord_peer::{DeliveryState, SignalingState};
 
 use super::Canvas;
 use crate::{
-    app::{App, Delivery, Phase, viewport::Viewport},
+    app::{App, Delivery, Phase},
     safe_text::SafeText,
     theme::Theme,
     wrap,
@@ -16,19 +16,16 @@ const WRITERS_MAX: usize = 3;
 
 pub fn draw(app: &App, theme: Theme, canvas: &mut Canvas<'_>) {
     canvas.fill(0, 0, canvas.columns(), "─", theme.aside());
-    let pill = pill(app);
-    let pill_columns = pill.as_ref().map_or(0, |pill| wrap::width(pill.as_str()) + 1);
-    let room = canvas.columns().saturating_sub(pill_columns + 3);
     let (text, style) = match (app.hint(), candidates(app)) {
         (Some(hint), _) => (hint.clone(), theme.alert()),
         (None, Some(candidates)) => (candidates, theme.heading()),
         (None, None) => (SafeText::line(&words(app).join(" · ")), style(app, theme)),
     };
     if !text.as_str().is_empty() {
-        let text = SafeText::line(&format!(" {} ", wrap::truncate(&text, room.saturating_sub(2))));
+        let text = SafeText::line(&format!(" {} ", wrap::truncate(&text, app.status_columns())));
         canvas.put(0, 1, &text, style);
     }
-    if let Some(pill) = pill {
+    if let Some(pill) = app.pill() {
         canvas.put_right(0, 0, &pill, theme.alert());
     }
 }
@@ -49,9 +46,9 @@ fn words(app: &App) -> Vec<String> {
     let mut words = Vec::new();
     match (app.phase(), app.signaling()) {
         (Phase::Leaving { .. }, _) => {
-            words.push("leaving: delivering what is queued, Ctrl-Q quits at once".into());
+            words.push("leaving: Ctrl-Q quits at once".into());
         }
-        (Phase::Ended(_), _) => words.push("the room is left: Ctrl-Q ends the program".into()),
+        (Phase::Ended(_), _) => words.push("out of the room: Ctrl-Q quits".into()),
         (Phase::Joined, SignalingState::Away { .. }) => {
             words.push("signaling is away: open chats go on".into())
         }
@@ -85,20 +82,9 @@ fn delivery_words(delivery: &Delivery) -> String {
     match delivery.state() {
         DeliveryState::Delivered => "delivered".into(),
         DeliveryState::Failed if all => "not delivered".into(),
-        DeliveryState::Failed => format!("delivered to {delivered} of {of}, failed for the others"),
+        DeliveryState::Failed => format!("delivered to {delivered} of {of} only"),
         DeliveryState::Queued if delivered == 0 => "queued: waits for a connection".into(),
         DeliveryState::Sent if all || delivered == 0 => "sent".into(),
         _ => format!("delivered to {delivered} of {of}"),
-    }
-}
-
-/// What is not in view at the bottom.
-fn pill(app: &App) -> Option<SafeText> {
-    let screen = app.screen();
-    let scrolled = screen.viewport != Viewport::Newest;
-    match (scrolled, screen.unread) {
-        (_, unread @ 1..) => Some(SafeText::line(&format!(" {unread} new ↓ "))),
-        (true, 0) => Some(SafeText::line(" Ctrl-End newest ↓ ")),
-        (false, 0) => None,
     }
 }
