@@ -33,7 +33,7 @@ pub use caller::Caller;
 use caller::Heard;
 use membership::Membership;
 pub use pace::Pace;
-use sequence::Sequence;
+use sequence::{Sequence, is_bare_ack};
 
 /// What the next request may be.
 enum Next {
@@ -107,9 +107,8 @@ impl<'a> Session<'a> {
     }
 
     async fn perform(&mut self, request: SignalRequest, decoded_at: Instant) -> Result<Next, Refusal> {
-        let is_bare_ack = request.seq == 0 && request.ack > 0;
         match request.message {
-            None if is_bare_ack => {}
+            None if is_bare_ack(&request) => {}
             None => return Err(Refusal::unsupported("the request holds nothing that this server knows")),
             Some(Message::Leave(_)) => return Ok(Next::End(self.end_ok())),
             Some(Message::Join(_) | Message::Resume(_)) => return Err(Refusal::already_joined()),

@@ -277,6 +277,8 @@ async fn a_rejected_join_may_be_tried_again() {
     // Not the first request any more, so the stream goes on.
     peer.ask(Ask::Ping(Ping { nonce: 1 })).await;
     assert_eq!(peer.rejected_code().await, Code::NotJoined);
+    // An acknowledgement has no answer here either.
+    peer.send_request(SignalRequest { seq: 0, ack: 1, message: None }).await;
     peer.join("lobby", "peer").await;
     assert_eq!((peer.last_seq, peer.last_ack), (1, 4));
 }

@@ -17,7 +17,7 @@ use tonic::Status;
 use super::{
     caller::{Caller, Heard},
     membership::Membership,
-    sequence::Sequence,
+    sequence::{Sequence, is_bare_ack},
 };
 use crate::{
     config::room_joins_rate,
@@ -58,7 +58,7 @@ impl Caller {
         }
     }
 
-    /// `Ok(None)` when the stream is ended.
+    /// `Ok(None)` when there is nothing to answer: the stream is ended, or only acknowledged.
     async fn admit(
         &mut self,
         request: SignalRequest,
@@ -82,6 +82,7 @@ impl Caller {
             Some(Message::Resume(_)) => {
                 Err(Refusal::unsupported("this server does not resume sessions; join again"))
             }
+            None if is_bare_ack(&request) => Ok(None),
             _ => Err(Refusal::not_joined()),
         }
     }

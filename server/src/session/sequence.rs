@@ -1,5 +1,7 @@
 //! The numbers of requests.
 
+use patchcord_proto::v1::SignalRequest;
+
 use crate::refusal::Refusal;
 
 /// Numbers of requests: 1 for the first, then one more each; 0 for those without.
@@ -31,6 +33,11 @@ impl Sequence {
         }
         self.check(seq)
     }
+}
+
+/// Whether a request is an acknowledgement alone, which has no answer.
+pub fn is_bare_ack(request: &SignalRequest) -> bool {
+    request.seq == 0 && request.ack > 0 && request.message.is_none()
 }
 
 #[cfg(test)]
