@@ -24,23 +24,23 @@ const LOG_INTERVAL: Duration = Duration::from_secs(10);
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Refused {
     /// The door has as many connections as it may.
-    TooMany,
+    DoorFull,
     /// Its address has as many connections as it may.
-    TooManyOfAddress,
+    AddressFull,
     /// Its address connects too often.
     TooOften,
     /// Too many addresses are busy to count another.
-    TooManyAddresses,
+    TableFull,
 }
 
 impl Refused {
     /// For metrics and the log.
     pub fn as_str(self) -> &'static str {
         match self {
-            Self::TooMany => "too_many",
-            Self::TooManyOfAddress => "too_many_of_address",
+            Self::DoorFull => "too_many",
+            Self::AddressFull => "too_many_of_address",
             Self::TooOften => "too_often",
-            Self::TooManyAddresses => "too_many_addresses",
+            Self::TableFull => "too_many_addresses",
         }
     }
 }
@@ -115,11 +115,11 @@ impl Guard {
         let key = AddressKey::from(address.ip());
         let mut state = self.state.lock();
         let outcome = match state.open >= self.connections_max {
-            true => Err(Refused::TooMany),
+            true => Err(Refused::DoorFull),
             false => state.addresses.open(key, now).map_err(|denied| match denied {
-                Denied::TooMany => Refused::TooManyOfAddress,
+                Denied::TooMany => Refused::AddressFull,
                 Denied::TooOften(_) => Refused::TooOften,
-                Denied::TableFull => Refused::TooManyAddresses,
+                Denied::TableFull => Refused::TableFull,
             }),
         };
         match outcome {
@@ -174,9 +174,9 @@ mod tests {
         let (guard, now) = (guard(3, 2, 1), Instant::now());
         let _one = guard.admit(from(1), now).ok().unwrap();
         let two = guard.admit(from(1), now).ok().unwrap();
-        assert_eq!(guard.admit(from(1), now).err(), Some(Refused::TooManyOfAddress));
+        assert_eq!(guard.admit(from(1), now).err(), Some(Refused::AddressFull));
         let _three = guard.admit(from(2), now).ok().unwrap();
-        assert_eq!(guard.admit(from(3), now).err(), Some(Refused::TooMany));
+        assert_eq!(guard.admit(from(3), now).err(), Some(Refused::DoorFull));
         drop(two);
         let mut last = None;
         for _ in 0..10 {
@@ -195,7 +195,7 @@ mod tests {
         for number in 0..10_000 {
             let now = start + Duration::from_millis(1) * number;
             let _share = guard.admit(from(1), now).ok().unwrap();
-            assert_eq!(guard.admit(from(2), now).err(), Some(Refused::TooMany));
+            assert_eq!(guard.admit(from(2), now).err(), Some(Refused::DoorFull));
         }
         assert_eq!(guard.state.lock().open, 0);
     }
