@@ -26,6 +26,7 @@ mod room;
 pub mod roster;
 pub mod screen;
 pub mod transcript;
+mod typing;
 pub mod viewport;
 
 pub use event::{AppEvent, Effect, RequestError};
@@ -39,6 +40,7 @@ use completion::Completion;
 use composer::Composer;
 use outbox::Outbox;
 use screen::{OverlayKind, Screen};
+use typing::Typing;
 
 /// How long a hint stays on the status line.
 pub const HINT_TIME: Duration = Duration::from_secs(5);
@@ -116,7 +118,7 @@ pub struct App {
     screen: Screen,
     hint: Option<(SafeText, Duration)>,
     interrupt_until: Option<Duration>,
-    typing_sent: Option<Duration>,
+    typing: Typing,
     bell_rung: Option<Duration>,
     reports: Vec<ConnectionReport>,
     reports_due: Option<Duration>,
@@ -147,7 +149,7 @@ impl App {
             screen: Screen::new(columns, rows),
             hint: None,
             interrupt_until: None,
-            typing_sent: None,
+            typing: Typing::default(),
             bell_rung: None,
             reports: Vec::new(),
             reports_due: None,

@@ -45,6 +45,7 @@ pub const JSON_HELP: &str = r#"JSON:
                     id: counts per peer; kind: plain or action;
                     direct: to us alone
   typing          peer_id, active
+                    a message ends it too, and so do 6 seconds without another
   accepted        id, ref?
                     our message was taken; comes before its receipts
   receipt         id, peer_id, state

@@ -20,6 +20,19 @@ fn grapheme_width(grapheme: &str) -> usize {
     usize::from(grapheme.cell_width())
 }
 
+/// Of each grapheme of `text` the columns that it takes, and those that it takes on a terminal that adds up its
+/// characters.
+pub fn uncertain_widths(text: &str) -> impl Iterator<Item = (usize, usize)> {
+    text.graphemes(true).map(|grapheme| {
+        let columns = grapheme_width(grapheme);
+        if grapheme.len() == 1 {
+            return (columns, columns);
+        }
+        let apart = grapheme.chars().map(|c| usize::from(c.encode_utf8(&mut [0; 4]).cell_width())).sum();
+        (columns, columns.max(apart))
+    })
+}
+
 /// Cuts `text` into rows of at most `columns`: at line feeds, then after spaces, then between graphemes.
 /// Spaces at the end of a row are not part of it. There is always at least one row, and every row but an
 /// empty line has at least one grapheme.

@@ -73,6 +73,29 @@ fn one_who_writes_is_shown_as_writing() {
 }
 
 #[test]
+fn who_sends_many_short_texts_is_not_taken_for_a_flood() {
+    let server = Server::start();
+    let (ana, bo) = pair(&server);
+    for number in 0..60 {
+        bo.enter(&format!("text {number}"));
+    }
+    ana.wait_text("text 59");
+    assert!(!ana.contents().contains("broke the rules"), "{}", ana.contents());
+}
+
+#[test]
+fn what_a_terminal_draws_wider_than_it_is_leaves_nothing_behind() {
+    let server = Server::start();
+    let (ana, bo) = pair(&server);
+    // This terminal draws the tone of the skin as a character of its own.
+    bo.enter("/me waves \u{1f44b}\u{1f3fd}");
+    ana.wait("a hand, and nothing after it", |screen| {
+        let contents = screen.contents();
+        contents.contains("waves \u{1f44b}") && !contents.contains('\u{1f3fd}')
+    });
+}
+
+#[test]
 fn a_chat_goes_on_when_the_server_crashes_and_the_screen_says_so() {
     let mut server = Server::start();
     let (ana, bo) = pair(&server);

@@ -3,7 +3,7 @@
 use crossterm::event::KeyEvent;
 
 use super::{
-    App, Effect, INTERRUPT_TIME, Phase, TYPING_INTERVAL,
+    App, Effect, INTERRUPT_TIME, Phase,
     block::{Blocks, Columns},
     completion::Completion,
     composer::{self, Edit},
@@ -101,6 +101,7 @@ impl App {
         }
         // It goes into the history: a slip of the finger loses nothing.
         self.composer.take();
+        self.hint = None;
         self.stop_typing()
     }
 
@@ -138,7 +139,7 @@ impl App {
                 self.composer.take();
                 self.hint = None;
                 self.screen.viewport = Viewport::Newest;
-                let mut all = self.stop_typing();
+                let mut all = self.typing_ended_by(&effects);
                 all.extend(effects);
                 all
             }
@@ -163,23 +164,6 @@ impl App {
                 self.completion = Some(completion);
             }
         }
-    }
-
-    /// Tells the others, not too often, that we write a text; what a command is about is nobody's business.
-    fn typing(&mut self, now: Moment) -> Vec<Effect> {
-        let text = self.composer.text();
-        let command = text.starts_with('/') && !text.starts_with("//") && !text.starts_with("/me");
-        let due = self.typing_sent.is_none_or(|sent| sent + TYPING_INTERVAL <= now.uptime);
-        if self.phase != Phase::Joined || !due || command || self.composer.is_empty() {
-            return Vec::new();
-        }
-        self.typing_sent = Some(now.uptime);
-        vec![Effect::Typing { active: true }]
-    }
-
-    fn stop_typing(&mut self) -> Vec<Effect> {
-        let sent = self.typing_sent.take().is_some();
-        if sent { vec![Effect::Typing { active: false }] } else { Vec::new() }
     }
 
     fn scroll(&mut self, action: Action) {

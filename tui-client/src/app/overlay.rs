@@ -48,9 +48,9 @@ impl App {
 
     fn roster_rows(&self, columns: usize) -> Vec<OverlayRow> {
         let me = self.roster.me();
-        let mut rows = vec![row(&format!("{} (you)", self.roster.handle(me)), true)];
+        let mut rows = wrapped(&format!("{} (you)", self.roster.handle(me)), columns);
         for member in self.roster.members() {
-            rows.push(row(self.roster.handle(&member.id).as_str(), true));
+            rows.extend(wrapped(self.roster.handle(&member.id).as_str(), columns));
             let path = member.path.map(|path| format!(" {}", path_words(&path))).unwrap_or_default();
             let away = if member.attached { "" } else { ", its signaling is away" };
             let state = format!("  {}{path}{away}", connection_word(member.state));

@@ -1,6 +1,6 @@
 //! What the user asks for: lines and commands become effects, the answers become entries.
 
-use patchcord_peer::{PeerId, Recipients, TextKind};
+use patchcord_peer::{PeerId, Recipients, SendError, TextKind};
 
 use super::{
     App, AppEvent, Body, Delivery, Effect, EntryId, Level, Phase, RequestError, Said, Surface,
@@ -191,6 +191,12 @@ impl App {
         if let Some(delivery) = self.transcript.delivery_mut(entry) {
             delivery.refuse();
         }
-        self.notice(Level::Problem, &format!("not sent: {error}"), now);
+        let again = match (error, self.surface) {
+            (RequestError::Refused(SendError::TooLong { .. }), Surface::Screen { .. }) => {
+                " (Up brings it back)"
+            }
+            _ => "",
+        };
+        self.notice(Level::Problem, &format!("not sent: {error}{again}"), now);
     }
 }

@@ -163,6 +163,12 @@ fn a_refused_text_is_marked_and_the_reason_told() {
     bench.event(AppEvent::Sent { entry, result: Err(SendError::NobodyHere.into()) });
     assert_eq!(bench.delivery(entry), DeliveryState::Failed);
     assert_eq!(bench.last_text(), "not sent: nobody else is here");
+    let entry = sent_entry(&bench.enter("a long one"));
+    let too_long = SendError::TooLong { bytes: 20, max: 10 };
+    bench.event(AppEvent::Sent { entry, result: Err(too_long.into()) });
+    assert!(bench.last_text().ends_with("send it in parts (Up brings it back)"), "{}", bench.last_text());
+    bench.key(KeyCode::Up, KeyModifiers::NONE);
+    assert_eq!(bench.app.composer().text(), "a long one");
 }
 
 #[test]
@@ -288,6 +294,32 @@ fn typing_is_told_rarely_and_never_for_commands_and_expires() {
     bench.after(TYPING_TIME.as_secs(), AppEvent::Timer);
     assert!(bench.app.roster().members()[0].typing_until.is_none());
     assert_eq!(bench.app.deadline(), None);
+}
+
+#[test]
+fn many_texts_at_once_tell_no_more_often_that_one_writes() {
+    let mut bench = Bench::pair();
+    let mut told = 0;
+    for _ in 0..40 {
+        let mut effects = bench.event(AppEvent::Paste("hello".into()));
+        effects.extend(bench.key(KeyCode::Enter, KeyModifiers::NONE));
+        told += effects.iter().filter(|effect| matches!(effect, Effect::Typing { .. })).count();
+    }
+    assert_eq!(told, 1, "a text says by itself that it is finished");
+    bench.after(TYPING_INTERVAL.as_secs(), AppEvent::Paste("/me half".into()));
+    bench.control('u');
+    assert_eq!(bench.event(AppEvent::Paste("more".into())), [], "not again so soon");
+    assert_eq!(bench.control('u'), [], "and nothing to take back");
+}
+
+#[test]
+fn a_long_name_is_whole_in_the_roster_of_a_small_screen() {
+    let name = "a rather long name that fills sixty-four bytes, as many as it may";
+    let bench = Bench::with(vec![peer("bbbb1111", name)]);
+    let rows = bench.app.overlay_rows(OverlayKind::Roster, 36);
+    assert!(rows.iter().all(|row| row.text.as_str().len() <= 36), "{rows:?}");
+    let whole = rows.iter().map(|row| row.text.as_str()).collect::<Vec<_>>().join(" ");
+    assert!(whole.contains(name), "{whole}");
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! A part of the screen to draw on. It takes only text that has passed the gate, and clips it.
 
 use ratatui::{
-    buffer::Buffer,
+    buffer::{Buffer, CellDiffOption},
     layout::{Position, Rect},
     style::Style,
 };
@@ -43,8 +43,26 @@ impl<'a> Canvas<'a> {
         let end = column + wrap::width(text);
         if let Some(at) = self.position(row, column) {
             self.buffer.set_stringn(at.x, at.y, text, self.columns() - column, style);
+            self.guard_uncertain(at, text, self.columns() - column);
         }
         end
+    }
+
+    /// A terminal may draw a grapheme over more cells than it has here, such as an emoji with a skin tone. The cells
+    /// after it are therefore written each time, or the rest of it would stay there when the row changes.
+    fn guard_uncertain(&mut self, start: Position, text: &str, columns: usize) {
+        let mut column = 0;
+        for (columns_here, columns_at_most) in wrap::uncertain_widths(text) {
+            let (from, to) = (column + columns_here, column + columns_at_most);
+            column += columns_here;
+            if column > columns {
+                return;
+            }
+            let first = self.buffer.index_of(start.x, start.y);
+            for cell in self.buffer.content.iter_mut().skip(first + from).take(to - from) {
+                cell.set_diff_option(CellDiffOption::AlwaysUpdate);
+            }
+        }
     }
 
     /// Writes one line so that it ends at the right edge, if there is room for it after column `from`.

@@ -81,7 +81,7 @@ fn delivery_words(delivery: &Delivery) -> String {
     let all = of <= 1;
     match delivery.state() {
         DeliveryState::Delivered => "delivered".into(),
-        DeliveryState::Failed if all => "not delivered".into(),
+        DeliveryState::Failed if all || delivered == 0 => "not delivered".into(),
         DeliveryState::Failed => format!("delivered to {delivered} of {of} only"),
         DeliveryState::Queued if delivered == 0 => "queued: waits for a connection".into(),
         DeliveryState::Sent if all || delivered == 0 => "sent".into(),
