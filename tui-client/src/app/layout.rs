@@ -6,8 +6,8 @@ use ratatui::layout::Rect;
 pub const COLUMNS_MIN: u16 = 40;
 /// Rows below which nothing but a hint is shown.
 pub const ROWS_MIN: u16 = 10;
-/// Columns from which on the roster has a pane of its own.
-pub const ROSTER_COLUMNS_MIN: u16 = 60;
+/// Columns from which on the roster has a pane of its own: with fewer, a text would have less than 27 beside it.
+pub const ROSTER_COLUMNS_MIN: u16 = 70;
 /// Rows from which on the roster has a pane of its own.
 pub const ROSTER_ROWS_MIN: u16 = 15;
 /// Columns of that pane, with the line at its left.

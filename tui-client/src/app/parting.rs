@@ -28,7 +28,7 @@ impl App {
             }
             Phase::Ended(_) if then_quit => vec![Effect::Quit],
             Phase::Ended(_) => {
-                self.hint_at("the room is left: /quit ends the program", now);
+                self.hint_at("the room is left: write /quit", now);
                 Vec::new()
             }
         }

@@ -63,7 +63,7 @@ impl App {
         match self.phase {
             Phase::Joined => Ok(()),
             Phase::Leaving { .. } => Err("the room is being left".into()),
-            Phase::Ended(_) => Err("the room has ended: /quit ends the program".into()),
+            Phase::Ended(_) => Err("the room has ended: write /quit".into()),
         }
     }
 

@@ -4,7 +4,7 @@ use ratatui::layout::Position;
 
 use super::Canvas;
 use crate::{
-    app::{App, layout},
+    app::{App, Phase, layout},
     theme::Theme,
 };
 
@@ -20,7 +20,11 @@ pub fn draw(app: &App, theme: Theme, canvas: &mut Canvas<'_>) -> Position {
         canvas.put(at, start, text, ratatui::style::Style::new());
     }
     if app.composer().is_empty() {
-        canvas.put(0, start, "write a message, or /help", theme.aside());
+        let placeholder = match app.phase() {
+            Phase::Ended(_) => "/quit ends the program",
+            Phase::Joined | Phase::Leaving { .. } => "write a message, or /help",
+        };
+        canvas.put(0, start, placeholder, theme.aside());
     }
     canvas.position(row - first, start + column).unwrap_or_default()
 }

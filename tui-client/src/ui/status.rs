@@ -19,7 +19,7 @@ pub fn draw(app: &App, theme: Theme, canvas: &mut Canvas<'_>) {
     let (text, style) = match (app.hint(), candidates(app)) {
         (Some(hint), _) => (hint.clone(), theme.alert()),
         (None, Some(candidates)) => (candidates, theme.heading()),
-        (None, None) => (SafeText::line(&words(app).join(" · ")), style(app, theme)),
+        (None, None) => (fitted(&words(app), app.status_columns()), style(app, theme)),
     };
     if !text.as_str().is_empty() {
         let text = SafeText::line(&format!(" {} ", wrap::truncate(&text, app.status_columns())));
@@ -28,6 +28,13 @@ pub fn draw(app: &App, theme: Theme, canvas: &mut Canvas<'_>) {
     if let Some(pill) = app.pill() {
         canvas.put_right(0, 0, &pill, theme.alert());
     }
+}
+
+/// As many of `words` as there is room for, the first of them first.
+fn fitted(words: &[String], columns: usize) -> SafeText {
+    let beginnings = (1..=words.len()).rev().map(|count| SafeText::line(&words[..count].join(" · ")));
+    let mut beginnings = beginnings.filter(|text| wrap::width(text.as_str()) <= columns);
+    beginnings.next().unwrap_or_else(|| SafeText::line(words.first().map_or("", String::as_str)))
 }
 
 /// What Tab goes round through, when there is a choice.
@@ -86,5 +93,20 @@ fn delivery_words(delivery: &Delivery) -> String {
         DeliveryState::Queued if delivered == 0 => "queued: waits for a connection".into(),
         DeliveryState::Sent if all || delivered == 0 => "sent".into(),
         _ => format!("delivered to {delivered} of {of}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_does_not_fit_after_the_first_words_is_left_out_whole() {
+        let words = ["signaling is away", "bo is writing…", "sent"].map(str::to_owned);
+        let fitted = |columns| fitted(&words, columns).to_string();
+        assert_eq!(fitted(80), "signaling is away · bo is writing… · sent");
+        assert_eq!(fitted(40), "signaling is away · bo is writing…");
+        assert_eq!(fitted(20), "signaling is away");
+        assert_eq!(fitted(5), "signaling is away", "cut, with a mark, by who draws it");
     }
 }

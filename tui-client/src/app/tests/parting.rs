@@ -26,7 +26,7 @@ fn after_leave_the_transcript_stays_and_nothing_can_be_sent() {
     assert_eq!(bench.enter("/leave"), [Effect::Leave]);
     assert_eq!(bench.departed(Vec::new(), EndReason::Left), []);
     assert_eq!(bench.enter("hello"), []);
-    assert_eq!(bench.hint(), "the room has ended: /quit ends the program");
+    assert_eq!(bench.hint(), "the room has ended: write /quit");
     assert_eq!(bench.control('q'), [Effect::Quit]);
 }
 
