@@ -37,7 +37,7 @@ Exit codes:
   4    a text was not delivered: nobody was there, its receiver left, or no
        connection came about in time; or a line of a pipe was not understood
   6    an operator removed you or closed the room
-  129  ended by SIGHUP, after leaving in order
+  129  ended by SIGHUP or a lost terminal, after leaving in order
   130  ended by SIGINT (Ctrl-C), after leaving in order
   143  ended by SIGTERM, after leaving in order";
 
