@@ -11,7 +11,7 @@ use std::{
 
 use socket2::SockRef;
 use tokio::{
-    io::{AsyncRead, AsyncWrite, ReadBuf},
+    io::{AsyncRead, AsyncReadExt, AsyncWrite, ReadBuf, Take},
     net::TcpStream,
     sync::{OwnedSemaphorePermit, Semaphore},
     time::{Instant, Sleep, sleep},
@@ -27,6 +27,9 @@ use crate::{
 
 /// What the kernel may keep for a connection that does not read (it doubles this).
 const SEND_BUFFER_BYTES: usize = 128 * 1024;
+/// What is read in one turn; then all others get theirs, however fast this one sends. The sessions among them:
+/// h2 ends a connection with about 500 small frames that no session has taken yet, and this is fewer.
+const TURN_BYTES: usize = 8 * 1024;
 /// How long the kernel waits for the other end to acknowledge or to take what it is sent.
 #[cfg(target_os = "linux")]
 const UNACKNOWLEDGED_TIMEOUT: Duration = Duration::from_secs(12);
@@ -46,10 +49,12 @@ pub struct StreamPermit {
 
 /// An accepted connection.
 pub struct Connection {
-    stream: TcpStream,
+    stream: Take<TcpStream>,
     info: ConnectionInfo,
     liveness: Liveness,
     throttle: Throttle,
+    /// Read since there was last nothing to read.
+    turn_bytes: usize,
     cut: Pin<Box<WaitForCancellationFutureOwned>>,
     metrics: Arc<Metrics>,
     _share: Share,
@@ -74,10 +79,11 @@ impl Connection {
         set_options(&stream);
         let info = ConnectionInfo { peer_address, streams: Arc::new(Semaphore::new(terms.sessions_max)) };
         Self {
-            stream,
+            stream: stream.take(0),
             info,
             liveness: Liveness::new(Instant::now()),
             throttle: Throttle { rate: terms.bytes_rate, bucket: Bucket::default(), waiting: None },
+            turn_bytes: 0,
             cut: Box::pin(cut.clone().cancelled_owned()),
             metrics: Arc::clone(&terms.metrics),
             _share: share,
@@ -159,16 +165,27 @@ impl AsyncRead for Connection {
     ) -> Poll<io::Result<()>> {
         self.poll_cut(context)?;
         std::task::ready!(self.throttle.poll_ready(context));
+        let left_bytes = TURN_BYTES.saturating_sub(self.turn_bytes);
+        if left_bytes == 0 {
+            self.turn_bytes = 0;
+            context.waker().wake_by_ref();
+            return Poll::Pending;
+        }
+        self.stream.set_limit(left_bytes as u64);
         let filled = buffer.filled().len();
         match Pin::new(&mut self.stream).poll_read(context, buffer) {
             Poll::Ready(Ok(())) => {
                 let (bytes, now) = (buffer.filled().len() - filled, Instant::now());
                 self.liveness.note_received(bytes, now);
                 self.throttle.note_received(bytes, now);
+                self.turn_bytes += bytes;
                 Poll::Ready(Ok(()))
             }
             Poll::Ready(Err(error)) => Poll::Ready(Err(error)),
-            Poll::Pending => self.poll_patience(context),
+            Poll::Pending => {
+                self.turn_bytes = 0;
+                self.poll_patience(context)
+            }
         }
     }
 }
@@ -180,18 +197,18 @@ impl AsyncWrite for Connection {
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
         self.poll_cut(context)?;
-        match Pin::new(&mut self.stream).poll_write(context, bytes) {
+        match Pin::new(self.stream.get_mut()).poll_write(context, bytes) {
             Poll::Pending => self.poll_patience(context),
             written => written,
         }
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_flush(context)
+        Pin::new(self.stream.get_mut()).poll_flush(context)
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_shutdown(context)
+        Pin::new(self.stream.get_mut()).poll_shutdown(context)
     }
 
     fn poll_write_vectored(
@@ -200,13 +217,13 @@ impl AsyncWrite for Connection {
         slices: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         self.poll_cut(context)?;
-        match Pin::new(&mut self.stream).poll_write_vectored(context, slices) {
+        match Pin::new(self.stream.get_mut()).poll_write_vectored(context, slices) {
             Poll::Pending => self.poll_patience(context),
             written => written,
         }
     }
 
     fn is_write_vectored(&self) -> bool {
-        self.stream.is_write_vectored()
+        self.stream.get_ref().is_write_vectored()
     }
 }

@@ -43,10 +43,10 @@ impl Process {
         Self::spawn(command(), listen, admin_listen, arguments).await
     }
 
-    /// With as few file descriptors as a shell's ulimit says.
-    pub async fn start_with_files(files_max: u32) -> Self {
+    /// With what a shell's ulimit says, such as "-n 64".
+    pub async fn start_with_limit(limit: &str) -> Self {
         let mut shell = Command::new("sh");
-        let script = format!("ulimit -n {files_max}; exec \"$0\" \"$@\"");
+        let script = format!("ulimit {limit}; exec \"$0\" \"$@\"");
         shell.args(["-c", &script, env!("CARGO_BIN_EXE_patchcord-server")]);
         shell.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true);
         Self::spawn(shell, "127.0.0.1:0", "127.0.0.1:0", &[]).await
