@@ -1,5 +1,7 @@
 //! Measures a server that runs elsewhere: `load URL idle SESSIONS` opens sessions and waits for Enter;
-//! `load URL relay COUNT` sends offers from one peer to another and prints the time each took.
+//! `load URL relay COUNT` sends offers from one peer to another and prints the time each took;
+//! `load URL drain SESSIONS` opens sessions, says READY, and prints how they were sent away. The server has to be
+//! started without limits for one address: `--connections-per-address-max 0` and so on, see its --help.
 
 use std::{error::Error, io::stdin, time::Duration};
 
@@ -9,7 +11,7 @@ use patchcord_proto::v1::{
     signal_response::Message as Told,
     signaling_service_client::SignalingServiceClient,
 };
-use tokio::{sync::mpsc, time::Instant};
+use tokio::{sync::mpsc, task::JoinSet, time::Instant};
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{
     Streaming,
@@ -27,8 +29,9 @@ async fn main() -> Outcome<()> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     match arguments.iter().map(String::as_str).collect::<Vec<_>>()[..] {
         [url, "idle", sessions] => idle(url, sessions.parse()?).await,
+        [url, "drain", sessions] => drain(url, sessions.parse()?).await,
         [url, "relay", count] => relay(url, count.parse()?).await,
-        _ => Err("usage: load URL idle SESSIONS | load URL relay COUNT".into()),
+        _ => Err("usage: load URL idle SESSIONS | load URL relay COUNT | load URL drain SESSIONS".into()),
     }
 }
 
@@ -56,14 +59,8 @@ async fn join(channel: Channel, room: String) -> Outcome<Peer> {
 }
 
 async fn idle(url: &str, sessions: usize) -> Outcome<()> {
-    let mut channel = connect(url).await?;
     let started = Instant::now();
-    for number in 0..sessions {
-        if number > 0 && number % SESSIONS_PER_CONNECTION == 0 {
-            channel = connect(url).await?;
-        }
-        let Peer { requests, mut responses, .. } =
-            join(channel.clone(), format!("room-{}", number / PEERS_PER_ROOM)).await?;
+    for Peer { requests, mut responses, .. } in join_many(url, sessions).await? {
         tokio::spawn(async move {
             while let Ok(Some(_)) = responses.message().await {}
             drop(requests);
@@ -72,6 +69,48 @@ async fn idle(url: &str, sessions: usize) -> Outcome<()> {
     println!("{sessions} sessions in {:?}; Enter ends them", started.elapsed());
     stdin().read_line(&mut String::new())?;
     Ok(())
+}
+
+async fn drain(url: &str, sessions: usize) -> Outcome<()> {
+    let mut leaving = JoinSet::new();
+    for Peer { requests, mut responses, .. } in join_many(url, sessions).await? {
+        leaving.spawn(async move {
+            let mut wait = None;
+            while let Ok(Some(response)) = responses.message().await {
+                if let Some(Told::GoAway(away)) = response.message {
+                    wait =
+                        Some(away.reconnect_after.and_then(|wait| wait.try_into().ok()).unwrap_or_default());
+                }
+            }
+            drop(requests);
+            (wait, Instant::now())
+        });
+    }
+    println!("READY");
+    let ended = leaving.join_all().await;
+    let mut ends: Vec<Instant> = ended.iter().map(|(_, at)| *at).collect();
+    ends.sort_unstable();
+    let waits: Vec<Duration> = ended.iter().filter_map(|(wait, _)| *wait).collect();
+    let mut bins = [0_usize; 11];
+    for wait in &waits {
+        bins[(wait.as_millis() / 100).min(10) as usize] += 1;
+    }
+    let took = ends.last().zip(ends.first()).map(|(last, first)| *last - *first).unwrap_or_default();
+    println!("{} of {sessions} were told GoAway; all ends within {took:?}", waits.len());
+    println!("to come back, by tenths of a second: {bins:?}");
+    Ok(())
+}
+
+async fn join_many(url: &str, sessions: usize) -> Outcome<Vec<Peer>> {
+    let mut channel = connect(url).await?;
+    let mut peers = Vec::with_capacity(sessions);
+    for number in 0..sessions {
+        if number > 0 && number % SESSIONS_PER_CONNECTION == 0 {
+            channel = connect(url).await?;
+        }
+        peers.push(join(channel.clone(), format!("room-{}", number / PEERS_PER_ROOM)).await?);
+    }
+    Ok(peers)
 }
 
 async fn relay(url: &str, count: usize) -> Outcome<()> {
