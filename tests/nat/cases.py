@@ -16,6 +16,10 @@ CONNECT_SECONDS = 32
 # Enough for their bytes to stand out from ICE's and DTLS' own.
 TEXTS, TEXT_BYTES = 40, 500
 
+# Texts over a line that loses some: one at a time, as people write. SCTP doubles its timeout with each loss, up to
+# 60 s, until something that it sent only once is acknowledged; all at once they may take minutes.
+MANY = {"count": 200, "pause": 0.05, "seconds": 240}
+
 # Whether lines lose packets while connections open, too. The engine's DTLS handshake can stop for good when a
 # flight is lost: at a loss of 5 % one opening in twenty never ends.
 LOSS_WHILE_OPENING = False
@@ -241,7 +245,7 @@ def lossy(world, share):
     """One of the sites has a line that loses that share in each direction."""
     world.serve()
     (router, ada), (_, bob) = world.home(1, port_restricted), world.home(2, port_restricted)
-    row = chat(world, [ada, bob], "reflexive", count=200, seconds=240, worsen=lambda: router.lose(share))
+    row = chat(world, [ada, bob], "reflexive", **MANY, worsen=lambda: router.lose(share))
     check(router.lost_packets() > 0, "nothing was lost")
     return row
 
@@ -263,7 +267,7 @@ def impaired_relay(world):
     world.servers.impair(world.internet, *bad)
     hosts = world.homes(port_restricted, port_restricted)
     worsen = lambda: world.servers.impairment.process.send_signal(signal.SIGUSR1)
-    row = chat(world, hosts, "relay", 200, seconds=120, pause=0.05, options=["--relay-only"], worsen=worsen)
+    row = chat(world, hosts, "relay", **MANY, options=["--relay-only"], worsen=worsen)
     trips = [event.get("round_trip_ms") or 0 for client in world.clients for event in paths(client)]
     check(max(trips) > 95, f"the round trips are {trips} ms, not 100")
     check(world.servers.impairment.stop() == 0, "the impairment failed")
