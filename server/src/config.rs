@@ -20,6 +20,8 @@ pub const ADMIN_LISTEN_DEFAULT: SocketAddr =
     SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 50052);
 /// Seconds that TURN credentials are good for by default.
 pub const TURN_TTL_DEFAULT_S: u64 = 300;
+/// Seconds that a peer has to come back after its stream is lost, by default.
+pub const GRACE_TIME_DEFAULT_S: u64 = 30;
 /// Rooms of a server by default.
 pub const ROOMS_MAX_DEFAULT: usize = 100_000;
 /// Peers of a room by default.
@@ -37,6 +39,10 @@ const OUTBOX_SESSION_MESSAGES_MAX: usize = 8;
 const OUTBOX_MESSAGES_PER_PEER: usize = 2;
 /// All that makes in bytes, and a roster's entry, with something to spare.
 const OUTBOX_BYTES_PER_PEER: usize = 1024;
+/// Responses kept for a peer that has not acknowledged them.
+pub const RETAINED_MESSAGES_MAX: usize = 256;
+/// Bytes kept for a peer that has not acknowledged them.
+pub const RETAINED_BYTES_MAX: usize = 256 * 1024;
 /// How long a peer may not read while its outbox is full.
 pub const STALL_TIMEOUT: Duration = Duration::from_secs(5);
 /// From the acceptance of a connection to the end of its preface.
@@ -157,6 +163,11 @@ pub struct Config {
     #[arg(long = "turn-ttl", env = "PATCHCORD_TURN_TTL", value_name = "SECONDS", default_value_t = TURN_TTL_DEFAULT_S)]
     pub turn_ttl_s: u64,
 
+    /// Seconds that a peer whose stream is lost has to come back before it has left, 0 to 600. With 0 a lost
+    /// stream is a leave.
+    #[arg(long = "grace-time", env = "PATCHCORD_GRACE_TIME", value_name = "SECONDS", default_value_t = GRACE_TIME_DEFAULT_S)]
+    pub grace_time_s: u64,
+
     /// Rooms at one time, 1 to 10000000.
     #[arg(long, env = "PATCHCORD_ROOMS_MAX", value_name = "COUNT", default_value_t = ROOMS_MAX_DEFAULT)]
     pub rooms_max: usize,
@@ -195,6 +206,7 @@ impl Default for Config {
             turn_secret: None,
             turn_secret_file: None,
             turn_ttl_s: TURN_TTL_DEFAULT_S,
+            grace_time_s: GRACE_TIME_DEFAULT_S,
             rooms_max: ROOMS_MAX_DEFAULT,
             peers_per_room_max: PEERS_PER_ROOM_MAX_DEFAULT,
             sessions_per_connection_max: SESSIONS_PER_CONNECTION_MAX_DEFAULT,
@@ -216,6 +228,7 @@ impl Config {
             return Err(ConfigError::SameAddress(self.listen));
         }
         in_range("--turn-ttl", self.turn_ttl_s, 60, 86_400)?;
+        in_range("--grace-time", self.grace_time_s, 0, 600)?;
         in_range("--rooms-max", self.rooms_max as u64, 1, 10_000_000)?;
         in_range("--peers-per-room-max", self.peers_per_room_max as u64, 2, 1_000)?;
         in_range("--sessions-per-connection-max", self.sessions_per_connection_max as u64, 1, 10_000)?;
@@ -239,6 +252,11 @@ impl Config {
                 Err(source) => Err(ConfigError::TurnSecretFile { path, source }),
             },
         }
+    }
+
+    /// How long a peer whose stream is lost has to come back.
+    pub(crate) fn grace_time(&self) -> Duration {
+        Duration::from_secs(self.grace_time_s)
     }
 
     /// Responses that may wait for a peer: 256 by default, more where rooms are larger.

@@ -41,6 +41,8 @@ pub enum About {
     IceServers,
     /// What this peer sends.
     From(PeerId),
+    /// What was sent to this peer did not reach it.
+    Refused(PeerId),
     /// This peer came.
     Came(PeerId),
     /// A peer changed.
@@ -137,14 +139,24 @@ impl About {
     pub fn peer_id(&self) -> Option<PeerId> {
         match self {
             Self::Session | Self::IceServers => None,
-            Self::From(peer_id) | Self::Came(peer_id) | Self::Left(peer_id) => Some(*peer_id),
+            Self::From(peer_id) | Self::Refused(peer_id) | Self::Came(peer_id) | Self::Left(peer_id) => {
+                Some(*peer_id)
+            }
             Self::Changed { peer_id, .. } => Some(*peer_id),
+        }
+    }
+
+    /// The peer whose negotiation suffers if this is lost. Of who came and left a roster tells.
+    pub fn concerns(&self) -> Option<PeerId> {
+        match self {
+            Self::From(peer_id) | Self::Refused(peer_id) => Some(*peer_id),
+            _ => None,
         }
     }
 
     /// Whether it counts for what may wait. Who came, changed and left is bounded otherwise.
     pub fn takes_room(&self) -> bool {
-        matches!(self, Self::Session | Self::IceServers | Self::From(_))
+        matches!(self, Self::Session | Self::IceServers | Self::From(_) | Self::Refused(_))
     }
 }
 
@@ -180,7 +192,15 @@ pub fn peer(member: &Member) -> Peer {
         peer_id: member.peer_id.to_string(),
         display_name: member.display_name.as_str().to_owned(),
         joined_at: timestamp(member.joined_at),
-        state: PeerState::Attached.into(),
+        state: state(member).into(),
+    }
+}
+
+/// Whether a member's stream is open.
+pub fn state(member: &Member) -> PeerState {
+    match member.attached {
+        true => PeerState::Attached,
+        false => PeerState::Detached,
     }
 }
 

@@ -4,6 +4,7 @@
 
 mod addresses;
 mod admin_http;
+mod claims;
 mod config;
 mod doors;
 mod error;
@@ -18,6 +19,7 @@ mod rate;
 mod reflection;
 mod refusal;
 mod relay;
+mod resume_token;
 mod room;
 mod rooms;
 mod session;
@@ -199,6 +201,8 @@ fn exchange(
         peers_per_room_max: config.peers_per_room_max,
         join_throttle: AddressThrottle::joins(&config.allowances),
         requests_per_session_rate: config.allowances.requests_per_session_rate,
+        grace_time: config.grace_time(),
+        claims: Arc::default(),
         tasks: TaskTracker::new(),
     }))
 }

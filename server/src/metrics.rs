@@ -33,6 +33,11 @@ struct ReasonLabel {
     reason: &'static str,
 }
 
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct CompleteLabel {
+    complete: &'static str,
+}
+
 /// All metrics of a server.
 pub struct Metrics {
     registry: Registry,
@@ -42,6 +47,8 @@ pub struct Metrics {
     pub streams: Gauge,
     /// Peers in rooms.
     pub sessions: Gauge,
+    /// Those of them whose stream is lost.
+    pub detached: Gauge,
     /// Rooms; set when somebody looks.
     pub rooms: Gauge,
     /// Successful joins.
@@ -55,6 +62,7 @@ pub struct Metrics {
     relayed: Family<KindLabel, Counter>,
     rejections: Family<CodeLabel, Counter>,
     leaves: Family<ReasonLabel, Counter>,
+    resumes: Family<CompleteLabel, Counter>,
 }
 
 impl Default for Metrics {
@@ -66,6 +74,8 @@ impl Default for Metrics {
         registry.register("streams", "Open signaling streams", streams.clone());
         let sessions = Gauge::default();
         registry.register("sessions", "Peers in rooms", sessions.clone());
+        let detached = Gauge::default();
+        registry.register("detached_sessions", "Peers in rooms whose stream is lost", detached.clone());
         let rooms = Gauge::default();
         registry.register("rooms", "Rooms", rooms.clone());
         let joins = Counter::default();
@@ -88,11 +98,14 @@ impl Default for Metrics {
         registry.register("rejections", "Requests refused", rejections.clone());
         let leaves = Family::default();
         registry.register("leaves", "Sessions ended", leaves.clone());
+        let resumes = Family::default();
+        registry.register("resumes", "Sessions that went on with another stream", resumes.clone());
         Self {
             registry,
             connections,
             streams,
             sessions,
+            detached,
             rooms,
             joins,
             outbox_overflows,
@@ -102,6 +115,7 @@ impl Default for Metrics {
             relayed,
             rejections,
             leaves,
+            resumes,
         }
     }
 }
@@ -131,6 +145,12 @@ impl Metrics {
     /// A request was refused.
     pub fn count_rejection(&self, code: Code) {
         self.rejections.get_or_create(&CodeLabel { code: code.as_str_name() }).inc();
+    }
+
+    /// A session went on with another stream, with all that was sent or without some of it.
+    pub fn count_resumed(&self, complete: bool) {
+        let complete = if complete { "true" } else { "false" };
+        self.resumes.get_or_create(&CompleteLabel { complete }).inc();
     }
 
     /// A session ended.
@@ -175,6 +195,7 @@ mod tests {
         metrics.count_relayed(RelayKind::Offer);
         metrics.count_rejection(Code::NoSuchPeer);
         metrics.count_leave(LeaveReason::TooSlow);
+        metrics.count_resumed(true);
         metrics.relay_seconds.observe(0.000_05);
         let text = metrics.encode();
         for line in [
@@ -183,6 +204,7 @@ mod tests {
             "patchcord_relayed_messages_total{kind=\"offer\"} 1",
             "patchcord_rejections_total{code=\"CODE_NO_SUCH_PEER\"} 1",
             "patchcord_leaves_total{reason=\"LEAVE_REASON_TOO_SLOW\"} 1",
+            "patchcord_resumes_total{complete=\"true\"} 1",
             "patchcord_relay_latency_seconds_count 1",
         ] {
             assert!(text.lines().any(|have| have == line), "{line} is missing in:\n{text}");

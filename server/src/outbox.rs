@@ -1,9 +1,11 @@
 //! What waits for one peer, between everybody who has something for it and its response stream. Bounded
 //! in messages and bytes, and nobody ever waits for the peer to read: what another peer sends and does not
 //! fit is lost and its sender told at once; answers are given only while they fit; of who came and left
-//! what nobody read may be overtaken (`queue.rs`). Numbers are given as frames leave.
+//! what nobody read may be overtaken (`queue.rs`). Numbers are given as frames leave. It outlives its response
+//! streams: what was sent is kept until it is acknowledged, and the next stream begins with it.
 
 mod queue;
+mod retained;
 
 use std::{
     sync::Arc,
@@ -17,6 +19,9 @@ use tonic::Status;
 
 use crate::frame::{Frame, Outgoing};
 use queue::Queue;
+use retained::Retained;
+
+pub use retained::Missing;
 
 /// Why something was not taken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -41,7 +46,7 @@ pub struct Ending {
 pub struct Condition {
     /// Set once the stream ends.
     pub ended: Option<LeaveReason>,
-    /// The response stream was dropped: cancelled, or its connection is lost.
+    /// The response stream was dropped: cancelled, or its connection is lost. Another may follow.
     pub reader_gone: bool,
     /// Since when nothing was read although the outbox is full.
     pub full_since: Option<Instant>,
@@ -54,7 +59,16 @@ struct State {
     last: Option<Frame>,
     /// Set by `open`: from then on frames are numbered.
     opened: bool,
-    seq: u64,
+    /// Whether another stream may follow this one.
+    resumable: bool,
+    retained: Retained,
+    /// The beginning of a stream that follows another: what resumed it, and the number to go on with.
+    resumed: Option<Frame>,
+    replay_from: Option<u64>,
+    /// The stream that is read; earlier ones are over.
+    reader: u64,
+    /// Where the reader is to go on.
+    redirect: Option<(Arc<Outbox>, u64)>,
     ack: u64,
     ack_told: u64,
     full_since: Option<Instant>,
@@ -127,13 +141,15 @@ impl Outbox {
         self.state.lock().queue.release();
     }
 
-    /// Starts the session with its first frame; what came meanwhile follows.
-    pub fn open(&self, joined: Frame) {
+    /// Starts the session with its first frame; what came meanwhile follows. A `resumable` one outlives its
+    /// stream.
+    pub fn open(&self, joined: Frame, resumable: bool) {
         let mut state = self.state.lock();
         if state.has_ended() {
             return;
         }
         state.opened = true;
+        state.resumable = resumable;
         state.queue.open(joined);
         state.wake();
     }
@@ -178,6 +194,60 @@ impl Outbox {
         self.changed.notified().await;
     }
 
+    /// The peer has handled this response and all before it. Says no when it cannot have.
+    pub fn acknowledge(&self, through: u64) -> bool {
+        let mut state = self.state.lock();
+        let is_possible = through <= state.retained.sent();
+        if is_possible {
+            state.retained.acknowledge(through);
+        }
+        is_possible
+    }
+
+    /// What of the unacknowledged cannot be sent again.
+    pub fn missing(&self) -> Missing {
+        self.state.lock().retained.missing()
+    }
+
+    /// The stream is lost, whether or not its reader knows it yet; what comes waits for another.
+    pub fn detach(&self) {
+        let mut state = self.state.lock();
+        state.reader += 1;
+        state.reader_gone = true;
+        state.full_since = None;
+        state.wake();
+    }
+
+    /// Begins another stream with `resumed` and all that is kept, in place of any that is open. What is missing
+    /// is told by then. Gives the reader's number.
+    pub fn attach(&self, resumed: Frame) -> u64 {
+        let mut state = self.state.lock();
+        state.reader += 1;
+        state.reader_gone = false;
+        state.full_since = None;
+        state.resumed = Some(resumed);
+        state.replay_from = Some(state.retained.oldest());
+        state.ack_told = state.ack;
+        state.wake();
+        state.reader
+    }
+
+    /// Lets the reader of this outbox, which has no session, go on with that of another.
+    pub fn redirect(&self, to: Arc<Outbox>, reader: u64) {
+        let mut state = self.state.lock();
+        state.redirect = Some((to, reader));
+        state.wake();
+    }
+
+    /// Where the reader is to go on, if it is.
+    pub fn take_redirect(&self) -> Option<(Arc<Outbox>, u64)> {
+        let mut state = self.state.lock();
+        let redirect = state.redirect.take()?;
+        state.reader_gone = true;
+        self.changed.notify_one();
+        Some(redirect)
+    }
+
     /// Waits until the response stream is gone. For the same one waiter.
     pub async fn reader_gone(&self) {
         while !self.condition().reader_gone {
@@ -185,19 +255,21 @@ impl Outbox {
         }
     }
 
-    /// The next response, for the response stream. `None` is the end with OK.
-    pub fn poll_next(&self, context: &mut Context<'_>) -> Poll<Option<Result<Outgoing, Status>>> {
+    /// The next response, for the response stream with this number. `None` is the end with OK.
+    pub fn poll_next(
+        &self,
+        reader: u64,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Outgoing, Status>>> {
         let mut state = self.state.lock();
-        if let Some(frame) = state.queue.take().or_else(|| state.last.take()) {
+        if reader != state.reader {
+            return Poll::Ready(Some(Err(Status::aborted("the session goes on with another stream"))));
+        }
+        if let Some((seq, Frame { body, relayed_at, .. })) = state.take() {
             if state.full_since.take().is_some() {
                 self.changed.notify_one();
             }
-            if frame.numbered && state.opened {
-                state.seq += 1;
-            }
-            let seq = if frame.numbered && state.opened { state.seq } else { 0 };
             state.ack_told = state.ack;
-            let Frame { body, relayed_at, .. } = frame;
             return Poll::Ready(Some(Ok(Outgoing { seq, ack: state.ack, body, relayed_at })));
         }
         match &state.ending {
@@ -210,11 +282,16 @@ impl Outbox {
         }
     }
 
-    /// The response stream is gone: nothing can be told any more.
-    pub fn close(&self) {
+    /// The response stream with this number is gone: nothing can be told, until another follows.
+    pub fn close(&self, reader: u64) {
         let mut state = self.state.lock();
+        if reader != state.reader {
+            return;
+        }
         state.reader_gone = true;
-        state.clear();
+        if state.has_ended() {
+            state.clear();
+        }
         self.changed.notify_one();
     }
 
@@ -258,11 +335,33 @@ impl Outbox {
 
 impl State {
     fn has_ended(&self) -> bool {
-        self.ending.is_some() || self.reader_gone
+        let is_over = self.reader_gone && !(self.resumable && self.opened);
+        self.ending.is_some() || is_over
+    }
+
+    /// The next frame and its number.
+    fn take(&mut self) -> Option<(u64, Frame)> {
+        if let Some(resumed) = self.resumed.take() {
+            return Some((0, resumed));
+        }
+        if let Some(from) = self.replay_from.take() {
+            let seq = from.max(self.retained.oldest());
+            if let Some(frame) = self.retained.get(seq) {
+                self.replay_from = Some(seq + 1);
+                return Some((seq, frame.clone()));
+            }
+        }
+        let frame = self.queue.take().or_else(|| self.last.take())?;
+        let seq = match frame.numbered && self.opened {
+            true => self.retained.send(frame.clone(), self.resumable),
+            false => 0,
+        };
+        Some((seq, frame))
     }
 
     fn clear(&mut self) {
         self.queue.clear();
+        self.retained.clear();
         self.last = None;
     }
 

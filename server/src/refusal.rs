@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use patchcord_proto::v1::signal_response::{Rejected, rejected::Code};
 
-use crate::name::PRINTABLE_RULE;
+use crate::{name::PRINTABLE_RULE, peer_id::PeerId};
 
 /// Why a request is not carried out.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -16,15 +16,17 @@ pub struct Refusal {
     pub message: String,
     /// Zero when the same request cannot succeed later.
     pub retry_after: Duration,
+    /// Whom the request was for, when it is lost with this.
+    pub addressee: Option<PeerId>,
 }
 
 impl Refusal {
     fn lasting(code: Code, message: impl Into<String>) -> Self {
-        Self { code, message: message.into(), retry_after: Duration::ZERO }
+        Self::passing(code, message, Duration::ZERO)
     }
 
     fn passing(code: Code, message: impl Into<String>, retry_after: Duration) -> Self {
-        Self { code, message: message.into(), retry_after }
+        Self { code, message: message.into(), retry_after, addressee: None }
     }
 
     /// Nothing that this server knows was asked.
@@ -94,9 +96,22 @@ impl Refusal {
     }
 
     /// The addressee's outbox is full.
-    pub fn peer_busy() -> Self {
+    pub fn peer_busy(addressee: PeerId) -> Self {
         let message = "the peer does not read fast enough; this message is lost";
-        Self::passing(Code::PeerBusy, message, Duration::from_millis(500))
+        let refusal = Self::passing(Code::PeerBusy, message, Duration::from_millis(500));
+        Self { addressee: Some(addressee), ..refusal }
+    }
+
+    /// No session has this token.
+    pub fn session_unknown() -> Self {
+        let message = "no session has this resume token, or its grace time is over; join again";
+        Self::lasting(Code::SessionUnknown, message)
+    }
+
+    /// Another stream is claiming the session at this moment.
+    pub fn session_busy() -> Self {
+        let message = "another stream is resuming this session";
+        Self::passing(Code::RateLimited, message, Duration::from_millis(500))
     }
 
     /// Asked again too soon.
@@ -138,7 +153,7 @@ mod tests {
 
     #[test]
     fn only_what_can_heal_is_retryable() {
-        assert!(Refusal::peer_busy().retryable());
+        assert!(Refusal::peer_busy(PeerId::from_bits([0; 10])).retryable());
         assert!(Refusal::room_full(64).retryable());
         assert!(!Refusal::no_such_peer().retryable());
         let rejected = Refusal::room_full(64).into_proto(7);

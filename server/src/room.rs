@@ -21,6 +21,8 @@ pub struct Member {
     pub address: SocketAddr,
     /// When it joined.
     pub joined_at: SystemTime,
+    /// Whether its stream is open; it may come back while it is not.
+    pub attached: bool,
 }
 
 /// What one peer sends another through the server.
@@ -144,6 +146,20 @@ impl Room {
         let member = self.members.iter_mut().find(|member| member.peer_id == peer_id)?;
         *member = Arc::new(Member { display_name, ..Member::clone(member) });
         Some(member)
+    }
+
+    /// A member's stream is lost, or there is another from this address; `None` when it is not here. Says too
+    /// whether that changes what others see.
+    pub fn set_stream(
+        &mut self,
+        peer_id: PeerId,
+        address: Option<SocketAddr>,
+    ) -> Option<(&Arc<Member>, bool)> {
+        let member = self.members.iter_mut().find(|member| member.peer_id == peer_id)?;
+        let (attached, address) = (address.is_some(), address.unwrap_or(member.address));
+        let changes = attached != member.attached;
+        *member = Arc::new(Member { attached, address, ..Member::clone(member) });
+        Some((member, changes))
     }
 
     /// Whether `from` may send `to` something: both are here and they are two.

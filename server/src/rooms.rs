@@ -8,7 +8,7 @@ use patchcord_proto::{
     limits::ROOM_NAME_BYTES_MAX,
     v1::{
         CloseRoomRequest, CloseRoomResponse, GetRoomRequest, GetRoomResponse, LeaveReason, ListRoomsRequest,
-        ListRoomsResponse, PeerState, RemovePeerRequest, RemovePeerResponse, Room, RoomCounters, RoomPeer,
+        ListRoomsResponse, RemovePeerRequest, RemovePeerResponse, Room, RoomCounters, RoomPeer,
         WatchRoomsRequest, WatchRoomsResponse,
         room_service_server::RoomService,
         watch_rooms_response::{Activity, Closed, Event, Joined, Left, Opened, Synced, Updated},
@@ -210,7 +210,7 @@ fn peer(member: &Member) -> RoomPeer {
         joined_at: timestamp(member.joined_at),
         address: member.address.to_string(),
         user_agent: member.user_agent.to_string(),
-        state: PeerState::Attached.into(),
+        state: crate::frame::state(member).into(),
     }
 }
 

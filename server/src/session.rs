@@ -5,7 +5,9 @@ mod admission;
 mod caller;
 mod membership;
 mod pace;
+mod resuming;
 mod sequence;
+mod stream;
 
 use std::time::SystemTime;
 
@@ -20,6 +22,7 @@ use patchcord_proto::{
 use tokio::time::Instant;
 
 use crate::{
+    claims::Claimable,
     config::{ACK_DELAY, ACK_EVERY, FIRST_MESSAGE_TIMEOUT, UPDATE_PROFILE_INTERVAL},
     frame::{self, Frame},
     name::DisplayName,
@@ -30,6 +33,9 @@ use crate::{
 };
 
 pub use caller::Caller;
+pub use stream::{Share, Stream};
+
+use admission::Admission;
 use caller::Heard;
 use membership::Membership;
 pub use pace::Pace;
@@ -41,13 +47,15 @@ enum Next {
     End(LeaveReason),
 }
 
-/// Runs a session to its end.
-pub async fn run(mut caller: Caller) {
+/// Runs a session to its end, or until its stream is another's. Gives what is left of the stream.
+pub async fn run(mut caller: Caller) -> Option<Stream> {
     let deadline = Instant::now() + FIRST_MESSAGE_TIMEOUT;
     let mut sequence = Sequence::default();
-    let Some(membership) = caller.be_admitted(deadline, &mut sequence).await else { return };
-    let reason = Session::new(&mut caller, &membership, sequence).run().await;
-    membership.leave(reason).await;
+    if let Admission::Joined(membership) = caller.be_admitted(deadline, &mut sequence).await {
+        let reason = Session::new(&mut caller, &membership, sequence).run().await;
+        membership.leave(reason).await;
+    }
+    caller.stream
 }
 
 /// A caller in its room.
@@ -59,13 +67,23 @@ struct Session<'a> {
     /// From when the profile may be updated again.
     update_profile_from: Instant,
     renew_at: Option<Instant>,
+    /// The token that resumed the session last is good until the peer shows that it has the next.
+    token_is_used: bool,
 }
 
 impl<'a> Session<'a> {
     fn new(caller: &'a mut Caller, membership: &'a Membership, sequence: Sequence) -> Self {
         let renew_at =
             caller.exchange.ice_servers.renewal_interval().map(|interval| Instant::now() + interval);
-        Self { caller, membership, sequence, ack_at: None, update_profile_from: Instant::now(), renew_at }
+        Self {
+            caller,
+            membership,
+            sequence,
+            ack_at: None,
+            update_profile_from: Instant::now(),
+            renew_at,
+            token_is_used: false,
+        }
     }
 
     async fn run(mut self) -> LeaveReason {
@@ -82,7 +100,12 @@ impl<'a> Session<'a> {
                     self.caller.end_garbled(&status);
                     return LeaveReason::Disconnected;
                 }
-                Heard::Lost => return LeaveReason::Disconnected,
+                Heard::Claimed(claim) => self.attach(*claim).await,
+                Heard::Lost => {
+                    if let Err(reason) = self.wait_for_stream().await {
+                        return reason;
+                    }
+                }
                 Heard::Ended(reason) => return reason,
             }
         }
@@ -91,10 +114,13 @@ impl<'a> Session<'a> {
     async fn carry_out(&mut self, request: SignalRequest) -> Next {
         let decoded_at = Instant::now();
         let seq = request.seq;
-        let in_turn = self.sequence.check(seq).and_then(|()| self.caller.keep_pace(&request, decoded_at));
+        let in_turn = self.take(&request).and_then(|is_new| {
+            if is_new { self.caller.keep_pace(&request, decoded_at).map(|()| true) } else { Ok(false) }
+        });
         let outcome = match in_turn {
             Err(refusal) => Err(refusal),
-            Ok(()) => self.perform(request, decoded_at).await,
+            Ok(false) => Ok(Next::Continue),
+            Ok(true) => self.perform(request, decoded_at).await,
         };
         self.caller.outbox.set_ack(self.sequence.last());
         match outcome {
@@ -104,6 +130,18 @@ impl<'a> Session<'a> {
         }
         self.see_to_ack(decoded_at);
         Next::Continue
+    }
+
+    /// Whether it is to be carried out: not if it was before.
+    fn take(&mut self, request: &SignalRequest) -> Result<bool, Refusal> {
+        if std::mem::take(&mut self.token_is_used) {
+            self.caller.claimable.iter_mut().for_each(Claimable::confirm);
+        }
+        let is_new = self.sequence.check(request.seq)?;
+        if !self.caller.outbox.acknowledge(request.ack) {
+            return Err(Refusal::invalid_argument("ack is of a response that was never sent"));
+        }
+        Ok(is_new)
     }
 
     async fn perform(&mut self, request: SignalRequest, decoded_at: Instant) -> Result<Next, Refusal> {
@@ -137,10 +175,10 @@ impl<'a> Session<'a> {
         let Membership { exchange, room, peer_id, .. } = self.membership;
         let unknown = || Err(Refusal::unsupported("the request is not one that this server knows"));
         let relay = relay(*peer_id, asked, decoded_at).unwrap_or_else(unknown)?;
-        let kind = relay.kind;
+        let (kind, to) = (relay.kind, relay.to);
         exchange.store.relay(room, *peer_id, relay).await.map_err(|error| match error {
             RelayError::NoSuchPeer => Refusal::no_such_peer(),
-            RelayError::PeerBusy => Refusal::peer_busy(),
+            RelayError::PeerBusy => Refusal::peer_busy(to),
         })?;
         exchange.metrics.count_relayed(kind);
         Ok(())

@@ -9,6 +9,7 @@ use std::{
     pin::Pin,
     sync::Arc,
     task::{Context, Poll},
+    time::Duration,
 };
 
 use patchcord_proto::{
@@ -27,13 +28,14 @@ use tonic::{
 
 use crate::{
     addresses::AddressThrottle,
+    claims::Claims,
     config::STALL_TIMEOUT,
     frame::Outgoing,
     ice_servers::IceServers,
-    listener::{ConnectionInfo, StreamPermit},
+    listener::ConnectionInfo,
     metrics::{Counted, Metrics},
     outbox::Outbox,
-    session::{self, Caller, Pace},
+    session::{self, Caller, Pace, Share, Stream as PeerStream},
     store::Store,
     switchboard::{Line, Switchboard},
 };
@@ -64,6 +66,10 @@ pub struct Exchange {
     pub join_throttle: AddressThrottle,
     /// Requests a second of one session; 0 for no limit.
     pub requests_per_session_rate: u32,
+    /// How long a session waits for another stream; zero when it does not.
+    pub grace_time: Duration,
+    /// Which session a stream continues.
+    pub claims: Arc<Claims>,
     /// The tasks of all sessions, so that none outlives the server.
     pub tasks: TaskTracker,
 }
@@ -77,6 +83,8 @@ pub struct Signaling {
 /// What a peer is told, as gRPC wants it. Dropped by the transport when nobody reads any more.
 pub struct Responses {
     outbox: Arc<Outbox>,
+    /// The number of this reader of the outbox.
+    reader: u64,
     metrics: Arc<Metrics>,
 }
 
@@ -85,8 +93,6 @@ pub struct Responses {
 struct Seat {
     outbox: Arc<Outbox>,
     _line: Line,
-    _permit: StreamPermit,
-    _counted: Counted,
 }
 
 impl Signaling {
@@ -112,11 +118,12 @@ impl Signaling {
             .map_err(|_| Status::unavailable("the server is shutting down"))?;
         let metrics = Arc::clone(&exchange.metrics);
         let counted = Counted::new(&metrics.streams);
-        let seat = Seat { outbox: Arc::clone(&outbox), _line: line, _permit: permit, _counted: counted };
-        let responses = Responses { outbox: Arc::clone(&outbox), metrics };
-        let requests = request.into_inner();
+        let seat = Seat { outbox: Arc::clone(&outbox), _line: line };
+        let responses = Responses { outbox: Arc::clone(&outbox), reader: 0, metrics };
+        let share = Share::new(permit, counted);
+        let stream = Some(PeerStream { address, requests: request.into_inner(), body_end, share });
         let pace = Pace::new(exchange.requests_per_session_rate);
-        let caller = Caller { exchange, peer_id, address, requests, body_end, outbox, pace };
+        let caller = Caller { exchange, peer_id, stream, outbox, pace, claimable: None };
         self.exchange.tasks.spawn(seat.taken_by(session::run(caller)));
         Ok(Response::new(responses))
     }
@@ -125,8 +132,8 @@ impl Signaling {
 impl Seat {
     /// Holds the seat for a session and then, while its end is read, for a little longer: one that ended
     /// still counts.
-    async fn taken_by(self, session: impl Future<Output = ()>) {
-        session.await;
+    async fn taken_by(self, session: impl Future<Output = Option<PeerStream>>) {
+        let _share = session.await.map(|stream| stream.share);
         // Who does not read the end in this time does without.
         let _ = timeout(STALL_TIMEOUT, self.outbox.reader_gone()).await;
     }
@@ -182,8 +189,12 @@ impl StreamingService<SignalRequest> for Signaling {
 impl Stream for Responses {
     type Item = Result<Outgoing, Status>;
 
-    fn poll_next(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
-        let next = std::task::ready!(self.outbox.poll_next(context));
+    fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        if let Some((outbox, reader)) = self.outbox.take_redirect() {
+            self.outbox = outbox;
+            self.reader = reader;
+        }
+        let next = std::task::ready!(self.outbox.poll_next(self.reader, context));
         if let Some(Ok(Outgoing { relayed_at: Some(relayed_at), .. })) = &next {
             self.metrics.relay_seconds.observe(relayed_at.elapsed().as_secs_f64());
         }
@@ -193,6 +204,6 @@ impl Stream for Responses {
 
 impl Drop for Responses {
     fn drop(&mut self) {
-        self.outbox.close();
+        self.outbox.close(self.reader);
     }
 }

@@ -5,6 +5,7 @@
 pub mod memory;
 
 use std::{
+    net::SocketAddr,
     sync::Arc,
     time::{Duration, SystemTime},
 };
@@ -111,6 +112,10 @@ pub trait Store: Send + Sync + 'static {
 
     /// Shows a member under another name and tells everybody, the member too.
     async fn rename(&self, room: &RoomName, peer_id: PeerId, display_name: DisplayName);
+
+    /// A member's stream is lost (`None`), or there is another from this address: tells the others
+    /// if it was the other way before.
+    async fn set_stream(&self, room: &RoomName, peer_id: PeerId, address: Option<SocketAddr>);
 
     /// Hands something to another member of the room.
     async fn relay(&self, room: &RoomName, from: PeerId, relay: Relay) -> Result<(), RelayError>;

@@ -65,7 +65,7 @@ impl Queue {
                 }
             }
             About::IceServers => drop(self.remove(|about| *about == About::IceServers)),
-            About::Session | About::From(_) | About::Came(_) => {}
+            About::Session | About::From(_) | About::Refused(_) | About::Came(_) => {}
         }
         self.count(&frame);
         self.list().push_back(frame);

@@ -14,7 +14,7 @@ use crate::{
 };
 
 fn take(outbox: &Outbox) -> Poll<Option<Result<Outgoing, Status>>> {
-    outbox.poll_next(&mut Context::from_waker(Waker::noop()))
+    outbox.poll_next(0, &mut Context::from_waker(Waker::noop()))
 }
 
 fn taken(outbox: &Outbox) -> Outgoing {
@@ -42,7 +42,7 @@ fn nonce(outgoing: &Outgoing) -> u64 {
 fn opened() -> Arc<Outbox> {
     let outbox = Outbox::new();
     outbox.hold();
-    outbox.open(frame(0));
+    outbox.open(frame(0), true);
     assert_eq!(taken(&outbox).seq, 1);
     outbox
 }
@@ -58,7 +58,7 @@ fn joined_is_first_whatever_came_meanwhile() {
     outbox.hold();
     outbox.push(frame(3));
     outbox.push_relayed(frame(4)).unwrap();
-    outbox.open(frame(2));
+    outbox.open(frame(2), true);
     let order: Vec<_> = (0..4).map(|_| taken(&outbox)).map(|out| (nonce(&out), out.seq)).collect();
     assert_eq!(order, [(1, 1), (2, 2), (3, 3), (4, 4)]);
 }
@@ -69,7 +69,7 @@ fn nothing_is_numbered_before_the_session() {
     outbox.push(frame(1));
     assert_eq!(taken(&outbox).seq, 0);
     outbox.hold();
-    outbox.open(frame(2));
+    outbox.open(frame(2), true);
     outbox.push(Frame::pong(3));
     outbox.push(frame(4));
     let seqs: Vec<_> = (0..3).map(|_| taken(&outbox).seq).collect();
@@ -170,15 +170,47 @@ async fn who_waits_for_frames_or_changes_is_woken() {
     let outbox = opened();
     let reader = tokio::spawn({
         let outbox = Arc::clone(&outbox);
-        async move { std::future::poll_fn(|context| outbox.poll_next(context)).await.unwrap().unwrap().seq }
+        async move { std::future::poll_fn(|context| outbox.poll_next(0, context)).await.unwrap().unwrap().seq }
     });
     tokio::task::yield_now().await;
     outbox.push(frame(1));
     assert_eq!(reader.await.unwrap(), 2);
-    outbox.close();
+    outbox.close(0);
     outbox.changed().await;
     assert!(outbox.condition().reader_gone);
-    assert_eq!(outbox.push_relayed(frame(1)), Err(NotTaken::Ended));
+}
+
+#[test]
+fn a_session_that_cannot_resume_ends_with_its_stream_and_another_waits_for_the_next() {
+    for resumable in [false, true] {
+        let outbox = Outbox::new();
+        outbox.open(frame(0), resumable);
+        taken(&outbox);
+        outbox.close(0);
+        assert_eq!(outbox.push_relayed(frame(1)).is_ok(), resumable);
+    }
+}
+
+#[test]
+fn the_next_stream_begins_with_what_was_not_acknowledged() {
+    let outbox = opened();
+    (1..=3).for_each(|nonce| outbox.push(frame(nonce)));
+    assert_eq!([2, 3].map(|_| taken(&outbox).seq), [2, 3]);
+    outbox.detach();
+    outbox.push(frame(4));
+    assert!(outbox.acknowledge(2) && !outbox.acknowledge(4));
+    let reader = outbox.attach(Frame::pong(9));
+    let mut context = Context::from_waker(Waker::noop());
+    let mut next = || match outbox.poll_next(reader, &mut context) {
+        Poll::Ready(Some(Ok(outgoing))) => Some((outgoing.seq, nonce(&outgoing))),
+        Poll::Pending => None,
+        other => panic!("{other:?}"),
+    };
+    assert_eq!([next(), next(), next(), next()], [Some((0, 9)), Some((3, 2)), Some((4, 3)), Some((5, 4))]);
+    assert_eq!(next(), None);
+    assert!(matches!(take(&outbox), Poll::Ready(Some(Err(status))) if status.code() == tonic::Code::Aborted));
+    outbox.close(0);
+    assert!(!outbox.condition().reader_gone, "the earlier reader has no say");
 }
 
 #[test]

@@ -19,6 +19,7 @@ fn member(number: u8) -> Arc<Member> {
         user_agent: "test/1".into(),
         address: ([127, 0, 0, 1], 1).into(),
         joined_at: SystemTime::UNIX_EPOCH,
+        attached: true,
     })
 }
 

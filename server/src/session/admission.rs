@@ -7,7 +7,7 @@ use patchcord_proto::{
     limits::{ACCESS_TOKEN_BYTES_MAX, DISPLAY_NAME_BYTES_MAX, ROOM_NAME_BYTES_MAX, USER_AGENT_BYTES_MAX},
     v1::{
         LeaveReason, SignalRequest,
-        signal_request::{Join, Message},
+        signal_request::{Join, Message, Resume},
         signal_response::{Joined, Message as Told},
     },
 };
@@ -25,21 +25,39 @@ use crate::{
     name::{self, DisplayName, RoomName},
     outbox::Ending,
     refusal::Refusal,
+    resume_token::ResumeToken,
     room::Member,
     store::JoinError,
 };
 
+/// How admission ended.
+pub enum Admission {
+    /// In a room.
+    Joined(Membership),
+    /// Without a session of its own: the stream ended, or another session has it.
+    Over,
+}
+
+/// What became of one request.
+enum Answer {
+    Joined(Membership),
+    HandedOver,
+    /// The stream is ended, or there is nothing to answer.
+    Nothing,
+}
+
 impl Caller {
-    /// Everything until a join succeeds; `None` when the stream ends before.
-    pub async fn be_admitted(&mut self, deadline: Instant, sequence: &mut Sequence) -> Option<Membership> {
+    /// Everything until a join succeeds or the stream is another's.
+    pub async fn be_admitted(&mut self, deadline: Instant, sequence: &mut Sequence) -> Admission {
         let mut is_first = true;
         loop {
             match self.hear(Some(deadline)).await {
                 Heard::Request(request) => {
                     let seq = request.seq;
                     match self.admit(request, sequence, is_first).await {
-                        Ok(Some(membership)) => return Some(membership),
-                        Ok(None) => {}
+                        Ok(Answer::Joined(membership)) => return Admission::Joined(membership),
+                        Ok(Answer::HandedOver) => return Admission::Over,
+                        Ok(Answer::Nothing) => {}
                         Err(refusal) => self.refuse(seq, refusal),
                     }
                     is_first = false;
@@ -53,18 +71,22 @@ impl Caller {
                         Status::deadline_exceeded("no join within 5 seconds of the stream's opening");
                     self.outbox.end(Ending { reason: LeaveReason::Disconnected, status: Some(status) }, None);
                 }
-                Heard::Lost | Heard::Ended(_) => return None,
+                Heard::Lost => {
+                    self.end_lost();
+                    return Admission::Over;
+                }
+                // Nothing claims what has no token yet.
+                Heard::Claimed(_) | Heard::Ended(_) => return Admission::Over,
             }
         }
     }
 
-    /// `Ok(None)` when there is nothing to answer: the stream is ended, or only acknowledged.
     async fn admit(
         &mut self,
         request: SignalRequest,
         sequence: &mut Sequence,
         is_first: bool,
-    ) -> Result<Option<Membership>, Refusal> {
+    ) -> Result<Answer, Refusal> {
         let in_sequence = sequence.check_before_join(request.seq);
         self.outbox.set_ack(sequence.last());
         // Whatever number it has: a stream that begins so is no session.
@@ -73,22 +95,22 @@ impl Caller {
             let rejected = self.rejected(request.seq, Refusal::not_joined());
             let ending = Ending { reason: LeaveReason::Disconnected, status: Some(status) };
             self.outbox.end(ending, Some(rejected));
-            return Ok(None);
+            return Ok(Answer::Nothing);
         }
         in_sequence?;
         self.keep_pace(&request, Instant::now())?;
         match request.message {
-            Some(Message::Join(join)) => self.join(join).await.map(Some),
-            Some(Message::Resume(_)) => {
-                Err(Refusal::unsupported("this server does not resume sessions; join again"))
+            Some(Message::Join(join)) => self.join(join).await.map(Answer::Joined),
+            Some(Message::Resume(Resume { resume_token, last_seq })) => {
+                self.hand_over(&resume_token, last_seq).await.map(|()| Answer::HandedOver)
             }
-            None if is_bare_ack(&request) => Ok(None),
+            None if is_bare_ack(&request) => Ok(Answer::Nothing),
             _ => Err(Refusal::not_joined()),
         }
     }
 
     async fn join(&mut self, join: Join) -> Result<Membership, Refusal> {
-        let may_join = self.exchange.join_throttle.take(self.address.ip(), Instant::now());
+        let may_join = self.exchange.join_throttle.take(self.address().ip(), Instant::now());
         may_join.map_err(|wait| Refusal::rate_limited("a join from this address", wait))?;
         let room = RoomName::parse(&join.room, ROOM_NAME_BYTES_MAX)
             .ok_or_else(|| Refusal::invalid_room(ROOM_NAME_BYTES_MAX))?;
@@ -107,8 +129,9 @@ impl Caller {
             }
         })?;
         let membership = Membership::new(exchange, room, self.peer_id);
-        tracing::info!(peer_id = %self.peer_id, room = ?membership.room, address = %self.address, "joined");
-        self.outbox.open(self.joined(&membership.room, &peers));
+        tracing::info!(peer_id = %self.peer_id, room = ?membership.room, address = %self.address(), "joined");
+        let joined = self.joined(&membership.room, &peers);
+        self.outbox.open(joined, self.claimable.is_some());
         Ok(membership)
     }
 
@@ -127,12 +150,18 @@ impl Caller {
             peer_id: self.peer_id,
             display_name,
             user_agent: join.user_agent.into(),
-            address: self.address,
+            address: self.address(),
             joined_at: SystemTime::now(),
+            attached: true,
         })
     }
 
-    fn joined(&self, room: &RoomName, peers: &[Arc<Member>]) -> Frame {
+    fn joined(&mut self, room: &RoomName, peers: &[Arc<Member>]) -> Frame {
+        if !self.exchange.grace_time.is_zero() {
+            self.claimable = Some(self.exchange.claims.claimable());
+        }
+        let token = self.claimable.as_mut().map(|claimable| claimable.issue(None));
+        let resume_token = token.as_ref().map(ResumeToken::reveal).unwrap_or_default();
         let ice = self.exchange.ice_servers.issue(self.peer_id, SystemTime::now());
         Frame::numbered(Told::Joined(Joined {
             peer_id: self.peer_id.to_string(),
@@ -141,8 +170,8 @@ impl Caller {
             ice_servers: ice.servers,
             ice_servers_expire_at: ice.expire_at.and_then(frame::timestamp),
             limits: Some(self.exchange.limits),
-            resume_token: Default::default(),
-            grace_time: None,
+            resume_token,
+            grace_time: frame::duration(self.exchange.grace_time),
             server: concat!("patchcord-server/", env!("CARGO_PKG_VERSION")).to_owned(),
         }))
     }

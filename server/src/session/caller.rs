@@ -8,16 +8,20 @@ use patchcord_proto::{
     v1::{LeaveReason, SignalRequest},
 };
 use tokio::time::{Instant, sleep_until};
-use tonic::{Code, Status, Streaming};
+use tonic::{Code, Status};
 
-use super::pace::{Pace, Verdict};
+use super::{
+    pace::{Pace, Verdict},
+    stream::Stream,
+};
 use crate::{
+    claims::{Claim, Claimable},
     config::STALL_TIMEOUT,
-    frame::Frame,
+    frame::{About, Frame},
     outbox::{Ending, Outbox},
     peer_id::PeerId,
     refusal::Refusal,
-    signaling::{BodyEnd, Exchange},
+    signaling::Exchange,
 };
 
 /// What a session is made from when its stream opens.
@@ -26,16 +30,14 @@ pub struct Caller {
     pub exchange: Arc<Exchange>,
     /// The id it will have in a room.
     pub peer_id: PeerId,
-    /// Where the stream comes from.
-    pub address: SocketAddr,
-    /// What the peer asks.
-    pub requests: Streaming<SignalRequest>,
-    /// How the requests ended, once they have.
-    pub body_end: BodyEnd,
+    /// Where it asks; `None` while it is detached, or when the stream was handed to another session.
+    pub stream: Option<Stream>,
     /// What the peer is told.
     pub outbox: Arc<Outbox>,
     /// How fast it asks.
     pub pace: Pace,
+    /// Where other streams of this session come from; `None` when it cannot outlive its stream.
+    pub claimable: Option<Claimable>,
 }
 
 /// What came next.
@@ -48,6 +50,8 @@ pub enum Heard {
     Garbled(Status),
     /// Stream or connection is gone.
     Lost,
+    /// Another stream is to carry the session.
+    Claimed(Box<Claim>),
     /// The outbox was ended by somebody else.
     Ended(LeaveReason),
     /// The time given has passed.
@@ -81,7 +85,8 @@ impl Caller {
                 // In order of weight: an ended stream asks nothing any more.
                 biased;
                 () = self.outbox.changed() => {}
-                message = self.requests.message(), if has_room => return self.heard(message),
+                claim = claimed(&mut self.claimable) => return Heard::Claimed(Box::new(claim)),
+                message = next_request(&mut self.stream), if has_room => return self.heard(message),
                 () = sleep_until(wake_at.unwrap_or_else(Instant::now)), if wake_at.is_some() => {}
             }
         }
@@ -91,22 +96,31 @@ impl Caller {
         match message {
             Ok(Some(request)) => Heard::Request(request),
             // A cancelled stream looks like a closed one but for this.
-            _ if self.body_end.is_broken() => {
-                let status = Status::cancelled("the request stream is lost");
-                self.outbox.end(Ending { reason: LeaveReason::Disconnected, status: Some(status) }, None);
-                Heard::Lost
-            }
+            _ if self.stream.as_ref().is_none_or(|stream| stream.body_end.is_broken()) => Heard::Lost,
             Ok(None) => Heard::HalfClosed,
             Err(status) => Heard::Garbled(status),
         }
+    }
+
+    /// Where it asks from.
+    pub fn address(&self) -> SocketAddr {
+        let nowhere = SocketAddr::from(([0, 0, 0, 0], 0));
+        self.stream.as_ref().map_or(nowhere, |stream| stream.address)
+    }
+
+    /// The stream is lost for good: there is no session, or it cannot be resumed.
+    pub fn end_lost(&self) {
+        let status = Status::cancelled("the request stream is lost");
+        self.outbox.end(Ending { reason: LeaveReason::Disconnected, status: Some(status) }, None);
     }
 
     /// The refusal as it travels, counted.
     pub fn rejected(&self, request_seq: u64, refusal: Refusal) -> Frame {
         self.exchange.metrics.count_rejection(refusal.code);
         tracing::debug!(peer_id = %self.peer_id, code = refusal.code.as_str_name(), "rejected");
+        let about = refusal.addressee.map_or(About::Session, About::Refused);
         let rejected = refusal.into_proto(request_seq);
-        Frame::rejected(rejected)
+        Frame { about, ..Frame::rejected(rejected) }
     }
 
     /// Tells the peer that a request was not carried out.
@@ -140,5 +154,19 @@ impl Caller {
         let status = Status::invalid_argument(refusal.message.clone());
         let ending = Ending { reason: LeaveReason::Disconnected, status: Some(status) };
         self.outbox.end(ending, Some(self.rejected(0, refusal)));
+    }
+}
+
+async fn claimed(claimable: &mut Option<Claimable>) -> Claim {
+    match claimable {
+        Some(claimable) => claimable.claimed().await,
+        None => std::future::pending().await,
+    }
+}
+
+async fn next_request(stream: &mut Option<Stream>) -> Result<Option<SignalRequest>, Status> {
+    match stream {
+        Some(stream) => stream.requests.message().await,
+        None => std::future::pending().await,
     }
 }

@@ -16,18 +16,23 @@ impl Sequence {
         self.last
     }
 
-    /// Takes the number of a request if it follows the last.
-    pub fn check(&mut self, seq: u64) -> Result<(), Refusal> {
-        let expected = self.last.saturating_add(1);
-        if seq != 0 && (seq != expected || seq == self.last) {
-            return Err(Refusal::out_of_sequence(seq, expected));
+    /// Takes the number of a request if it follows the last; `false` for one that was taken before.
+    pub fn check(&mut self, seq: u64) -> Result<bool, Refusal> {
+        if seq == 0 {
+            return Ok(true);
         }
-        self.last = self.last.max(seq);
-        Ok(())
+        if seq <= self.last {
+            return Ok(false);
+        }
+        if seq != self.last + 1 {
+            return Err(Refusal::out_of_sequence(seq, self.last + 1));
+        }
+        self.last = seq;
+        Ok(true)
     }
 
     /// Before a session each attempt may be its first request again.
-    pub fn check_before_join(&mut self, seq: u64) -> Result<(), Refusal> {
+    pub fn check_before_join(&mut self, seq: u64) -> Result<bool, Refusal> {
         if seq == 1 {
             self.last = 0;
         }
@@ -45,12 +50,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_number_must_follow_its_predecessor() {
+    fn a_number_follows_its_predecessor_or_repeats_one() {
         let mut sequence = Sequence::default();
-        for (seq, taken) in
-            [(2, false), (1, true), (1, false), (0, true), (3, false), (2, true), (u64::MAX, false)]
-        {
-            assert_eq!(sequence.check(seq).is_ok(), taken, "{seq}");
+        let mut taken = |seq| sequence.check(seq).ok();
+        let seqs =
+            [(2, None), (1, Some(true)), (1, Some(false)), (0, Some(true)), (3, None), (2, Some(true))];
+        for (seq, expected) in seqs.into_iter().chain([(1, Some(false)), (u64::MAX, None)]) {
+            assert_eq!(taken(seq), expected, "{seq}");
         }
         assert_eq!(sequence.last(), 2);
     }
@@ -66,7 +72,7 @@ mod tests {
     #[test]
     fn the_last_number_of_all_is_followed_by_none() {
         let mut sequence = Sequence { last: u64::MAX };
-        assert!(sequence.check(1).is_err());
-        assert!(sequence.check(u64::MAX).is_err());
+        assert_eq!(sequence.check(1), Ok(false));
+        assert_eq!(sequence.check(u64::MAX), Ok(false));
     }
 }

@@ -51,6 +51,10 @@ impl Store for Faulty {
         self.0.rename(room, peer_id, display_name).await;
     }
 
+    async fn set_stream(&self, room: &RoomName, peer_id: PeerId, address: Option<SocketAddr>) {
+        self.0.set_stream(room, peer_id, address).await;
+    }
+
     async fn relay(&self, _room: &RoomName, _from: PeerId, _relay: Relay) -> Result<(), RelayError> {
         panic!("the fault that this test is about");
     }
@@ -87,6 +91,8 @@ async fn serve() -> (Arc<Exchange>, SocketAddr) {
     let switchboard = Switchboard::new(Arc::clone(&metrics));
     let memory = Memory::new(Arc::clone(&switchboard), Capacity::of(&config));
     let exchange = Arc::new(Exchange {
+        grace_time: Duration::ZERO,
+        claims: Arc::default(),
         store: Arc::new(Faulty(memory)),
         switchboard,
         ice_servers: IceServers::new(&config).unwrap(),

@@ -5,6 +5,7 @@ mod watch;
 
 use std::{
     collections::{BTreeMap, btree_map::Entry},
+    net::SocketAddr,
     ops::Bound,
     sync::Arc,
     time::SystemTime,
@@ -186,6 +187,17 @@ impl Store for Memory {
         let Some(member) = locked.room.rename(peer_id, display_name).cloned() else { return };
         let everybody = locked.room.members().iter().map(|member| member.peer_id);
         self.switchboard.deliver(everybody, &Frame::peer_updated(&member));
+        self.watchers.tell(&mut locked, |room| Change::Updated(room.name().clone(), member));
+    }
+
+    async fn set_stream(&self, room: &RoomName, peer_id: PeerId, address: Option<SocketAddr>) {
+        let Some(cell) = self.cell(room.as_str()) else { return };
+        let mut locked = cell.lock();
+        let Some((member, changes)) = locked.room.set_stream(peer_id, address) else { return };
+        let member = Arc::clone(member);
+        if changes {
+            self.switchboard.deliver(locked.room.others(peer_id), &Frame::peer_updated(&member));
+        }
         self.watchers.tell(&mut locked, |room| Change::Updated(room.name().clone(), member));
     }
 

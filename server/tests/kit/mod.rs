@@ -9,10 +9,10 @@ pub mod raw;
 use std::{net::SocketAddr, time::Duration};
 
 use patchcord_proto::v1::{
-    LeaveReason, SignalRequest, SignalResponse,
+    LeaveReason, PeerState, SignalRequest, SignalResponse,
     room_service_client::RoomServiceClient,
     signal_request::{Candidate, Join, Leave, Message as Ask, Offer},
-    signal_response::{Joined, Message as Told, Rejected, rejected::Code},
+    signal_response::{self, Joined, Message as Told, Rejected, rejected::Code},
     signaling_service_client::SignalingServiceClient,
 };
 use patchcord_server::{Allowances, Config, Listeners, ServeError, serve};
@@ -31,6 +31,9 @@ use tonic::{
 /// Longer than anything that works takes, on a busy machine too.
 pub const DEADLINE: Duration = Duration::from_secs(30);
 
+/// Short, so that who is lost has left before a test gives up.
+const GRACE_TIME_S: u64 = 1;
+
 pub struct Server {
     pub public: SocketAddr,
     pub admin: SocketAddr,
@@ -40,12 +43,13 @@ pub struct Server {
 
 impl Server {
     pub async fn start() -> Self {
-        Self::start_with(Config::default()).await
+        Self::start_with(Config { grace_time_s: GRACE_TIME_S, ..Config::default() }).await
     }
 
     /// For tests that ask more than one address or session may, for the sake of what comes behind that.
     pub async fn start_unlimited() -> Self {
-        Self::start_with(Config { allowances: Allowances::unlimited(), ..Config::default() }).await
+        let allowances = Allowances::unlimited();
+        Self::start_with(Config { grace_time_s: GRACE_TIME_S, allowances, ..Config::default() }).await
     }
 
     pub async fn start_with(config: Config) -> Self {
@@ -235,10 +239,24 @@ impl Peer {
         }
     }
 
+    /// That a peer has left, perhaps after having been detached.
     pub async fn peer_left(&mut self) -> (String, LeaveReason) {
+        loop {
+            match self.told().await {
+                Told::PeerLeft(left) => return (left.peer_id.clone(), left.reason()),
+                Told::PeerUpdated(updated)
+                    if updated.peer.as_ref().is_some_and(|peer| peer.state() == PeerState::Detached) => {}
+                other => panic!("not PeerLeft but {other:?}"),
+            }
+        }
+    }
+
+    pub async fn peer_is(&mut self, state: PeerState) -> String {
         match self.told().await {
-            Told::PeerLeft(left) => (left.peer_id.clone(), left.reason()),
-            other => panic!("not PeerLeft but {other:?}"),
+            Told::PeerUpdated(signal_response::PeerUpdated { peer: Some(peer) }) if peer.state() == state => {
+                peer.peer_id
+            }
+            other => panic!("nobody is {state:?} but {other:?}"),
         }
     }
 

@@ -27,6 +27,7 @@ fn member(peer_id: PeerId, display_name: &str) -> Member {
         user_agent: "".into(),
         address: ([127, 0, 0, 1], 1).into(),
         joined_at: SystemTime::UNIX_EPOCH + Duration::from_secs(1),
+        attached: true,
     }
 }
 

@@ -48,10 +48,17 @@ impl World {
         let (peer_id, line) = self.switchboard.connect(Arc::clone(&outbox)).unwrap();
         let display_name = DisplayName::parse("somebody", 64).unwrap();
         let (user_agent, address) = ("".into(), ([127, 0, 0, 1], 1).into());
-        let member = Member { peer_id, display_name, user_agent, address, joined_at: SystemTime::UNIX_EPOCH };
+        let member = Member {
+            peer_id,
+            display_name,
+            user_agent,
+            address,
+            joined_at: SystemTime::UNIX_EPOCH,
+            attached: true,
+        };
         outbox.hold();
         let roster = self.store.join(&name(room), Arc::new(member)).await?;
-        outbox.open(Frame::pong(0));
+        outbox.open(Frame::pong(0), true);
         let stream = Stream { peer_id, outbox, _line: line };
         Ok((stream, roster.iter().map(|member| member.peer_id).collect()))
     }
@@ -80,7 +87,7 @@ impl Stream {
     fn told(&self) -> Vec<Note> {
         let mut notes = Vec::new();
         let mut context = Context::from_waker(Waker::noop());
-        while let Poll::Ready(Some(Ok(outgoing))) = self.outbox.poll_next(&mut context) {
+        while let Poll::Ready(Some(Ok(outgoing))) = self.outbox.poll_next(0, &mut context) {
             let told = SignalResponse::decode(outgoing.body).unwrap().message.unwrap();
             notes.push(match told {
                 Told::Pong(_) => Note::Opened,
