@@ -63,6 +63,10 @@ pub(crate) enum Heard {
     Profile {
         display_name: Untrusted,
     },
+    /// The server knows the peer by this id now.
+    Rejoined {
+        peer_id: String,
+    },
     /// The peer has no more to say and waits for our acknowledgement to close.
     Bye,
     /// Our own goodbye is acknowledged: everything is delivered.
@@ -116,6 +120,8 @@ pub(crate) struct Chat {
     receipt_wanted: bool,
     typing: Option<bool>,
     profile_wanted: bool,
+    /// Our own id by the server, to be told.
+    rejoined_as: Option<String>,
     goodbye: Goodbye,
     /// The last text that was taken before the peer's goodbye came. Its acknowledgement lets the peer close, which
     /// loses what is on its way: so it waits for the receipts of these texts, and later texts are held back.
@@ -141,6 +147,7 @@ impl Chat {
             receipt_wanted: false,
             typing: None,
             profile_wanted: false,
+            rejoined_as: None,
             goodbye: Goodbye::None,
             bye_heard_after: None,
             bye_ack_wanted: false,
@@ -172,6 +179,7 @@ impl Chat {
         self.hello_received = false;
         self.sent = 0;
         self.typing = None;
+        self.rejoined_as = None;
         self.receipt_wanted = false;
         self.bye_heard_after = None;
         self.bye_ack_wanted = false;
@@ -195,6 +203,11 @@ impl Chat {
     pub(crate) fn set_display_name(&mut self, display_name: String) {
         self.identity.display_name = display_name;
         self.profile_wanted = self.hello_sent;
+    }
+
+    /// The server knows us by another id: the peer has to learn it.
+    pub(crate) fn say_rejoined(&mut self, peer_id: String) {
+        self.rejoined_as = Some(peer_id);
     }
 
     /// After the texts, say goodbye.
@@ -261,6 +274,9 @@ impl Chat {
         if self.bye_ack_wanted && !self.texts.front().is_some_and(|(seq, _)| self.may_be_sent(*seq)) {
             self.bye_ack_wanted = false;
             return Some(Frame::ByeAck(v1::ChatByeAck {}));
+        }
+        if let Some(peer_id) = self.rejoined_as.take() {
+            return Some(Frame::Rejoined(v1::ChatRejoined { peer_id }));
         }
         if std::mem::take(&mut self.profile_wanted) {
             let display_name = self.identity.display_name.clone();

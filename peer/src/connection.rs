@@ -166,6 +166,10 @@ impl Connection {
         Ok(sdp)
     }
 
+    pub(crate) async fn restart_ice(&self) -> Result<(), EngineError> {
+        self.engine.restart_ice().await.map_err(|error| ("cannot restart ICE", error).into())
+    }
+
     pub(crate) async fn rollback(&self) -> Result<(), EngineError> {
         let rollback = RTCSessionDescription::rollback(None).map_err(|error| ("cannot roll back", error))?;
         self.engine.set_local_description(rollback).await.map_err(|error| ("cannot roll back", error).into())

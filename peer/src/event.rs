@@ -16,6 +16,12 @@ use crate::{PeerId, Untrusted};
 pub enum Event {
     /// The stream to the server was lost or is back. Open channels are not touched by it.
     Signaling(SignalingState),
+    /// The server had forgotten us, by a restart or because we were away for too long, and knows us by this
+    /// id now. Peers whose channels are open keep the ids under which they were told.
+    Rejoined {
+        /// Our own id.
+        peer_id: PeerId,
+    },
     /// Somebody joined. Those that were there before are in [`crate::RoomInfo::peers`].
     PeerJoined(Peer),
     /// A peer's display name or presence changed. While its channel is open, what the server says of its name
@@ -98,9 +104,16 @@ pub struct Peer {
 pub enum SignalingState {
     /// Requests reach the server.
     Connected,
-    /// The stream is lost; chats go on, newcomers cannot be seen.
+    /// The stream is lost; chats go on, newcomers cannot be seen. Another attempt follows by itself.
     Away {
         /// What the network or the server said. Free of control characters.
+        reason: String,
+    },
+    /// An attempt to come back has begun.
+    Resuming,
+    /// The server does not take us back; chats go on until their connections end.
+    Gone {
+        /// What the server said. Free of control characters.
         reason: String,
     },
 }

@@ -29,6 +29,7 @@ use crate::{
 mod chatting;
 mod connecting;
 mod events;
+mod returning;
 
 pub(crate) use events::EventSender;
 
@@ -67,6 +68,16 @@ pub(crate) enum Command {
     PeerUpdated(Peer),
     /// The peer has left, by the server's word or its own.
     PeerLeft(LeaveReason),
+    /// The server knows us by another id now, and lets us begin anew with whoever is not connected.
+    Rejoined {
+        own_id: PeerId,
+    },
+    /// The peer is back, and the server knows it by this id now.
+    PeerReturned {
+        server_id: PeerId,
+    },
+    /// Something that either side said through the server was lost.
+    Renegotiate,
     /// Deliver what is queued, say goodbye, end.
     Leave,
 }
@@ -79,6 +90,10 @@ pub(crate) enum Notice {
     Candidate(Candidate),
     /// The peer said goodbye and its channel is closed.
     SaidBye,
+    /// Whether the channel is open.
+    Open(bool),
+    /// The peer says that the server knows it by this id now.
+    Claim { server_id: PeerId },
     /// The link is over, with these texts not delivered; nothing follows.
     Ended { undelivered: Vec<MessageId> },
 }
@@ -131,6 +146,8 @@ impl LinkHandle {
             outgoing: None,
             deadline: None,
             polite,
+            own_id: own_id.clone(),
+            server_id: peer.id.clone(),
             peer_id: peer.id.clone(),
             peer,
             context,
@@ -155,9 +172,13 @@ struct Attempt {
 }
 
 struct Link {
+    /// As the user knows the peer.
     peer_id: PeerId,
     /// As the user was told. Told from here alone, so that a new name comes before the texts written under it.
     peer: Peer,
+    /// As the server knows us and the peer: whose is smaller is polite.
+    own_id: PeerId,
+    server_id: PeerId,
     polite: bool,
     context: LinkContext,
     events: EventSender,
@@ -260,6 +281,9 @@ impl Link {
             Command::IceServers(ice_servers) => self.context.connection.ice_servers = ice_servers,
             Command::PeerUpdated(peer) => self.update(peer).await,
             Command::PeerLeft(reason) => self.peer_left(reason).await,
+            Command::Rejoined { own_id } => self.rejoined(own_id).await,
+            Command::PeerReturned { server_id } => self.peer_returned(server_id).await,
+            Command::Renegotiate => self.renegotiate().await,
         }
     }
 

@@ -8,21 +8,26 @@ use std::{
 };
 
 use patchcord_proto::v1::signal_request as request;
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::{
+    sync::{mpsc, oneshot, watch},
+    time::Instant,
+};
 
 use crate::{
-    Config, ConnectPolicy, ConnectionReport, Departure, EndReason, Event, LeaveReason, MessageId, Peer,
-    PeerId, ProblemCode, Recipients, SendError, SignalingState,
+    Config, ConnectPolicy, ConnectionReport, Departure, EndReason, Event, IceServer, LeaveReason, MessageId,
+    Peer, PeerId, ProblemCode, Recipients, SendError, SignalingState,
     chat::OutgoingText,
     link::{Command, EventSender, LinkContext, LinkHandle, Notice},
-    negotiation::DescriptionKind,
     signaling::{Signaling, SignalingEvent},
 };
 
 mod asks;
 mod leaving;
+mod notices;
+mod returning;
 
 use leaving::{Leaving, next_of_leaving};
+use returning::Stranger;
 
 /// Peers of one room; more than any server of ours admits.
 const MEMBERS_MAX: usize = 256;
@@ -41,6 +46,12 @@ pub(crate) enum Ask {
 }
 
 struct Member {
+    /// The id that the server knows it by now; the key is the one under which the user met it.
+    server_id: PeerId,
+    /// The id that it says it came back under, before the server has named it.
+    claims: Option<PeerId>,
+    /// Its channel is open.
+    open: bool,
     link: LinkHandle,
     /// For the order of joining.
     order: u64,
@@ -56,7 +67,16 @@ pub(crate) struct Mesh {
     context: LinkContext,
     events: EventSender,
     signaling: Option<Signaling>,
+    /// The stream to the server is lost.
+    away: bool,
     members: BTreeMap<PeerId, Member>,
+    /// From the ids of the server to those of `members`.
+    by_server_id: BTreeMap<PeerId, PeerId>,
+    strangers: Vec<Stranger>,
+    /// For the links of newcomers that the user is about to be told of.
+    first_commands: BTreeMap<PeerId, Command>,
+    /// When strangers are taken for new.
+    settle_at: Option<Instant>,
     joined_count: u64,
     leaving: Option<Leaving>,
     /// Texts that the end of the room keeps from being delivered.
@@ -72,6 +92,7 @@ enum Step {
     Notice(PeerId, Notice),
     Signaling(SignalingEvent),
     LeaveDeadline,
+    Settle,
     /// While leaving: every link has delivered or given up.
     AllEnded,
 }
@@ -90,7 +111,12 @@ impl Mesh {
             events: EventSender::new(context.events.clone(), context.leaving.clone(), context.over.clone()),
             context,
             signaling: Some(signaling),
+            away: false,
             members: BTreeMap::new(),
+            by_server_id: BTreeMap::new(),
+            strangers: Vec::new(),
+            first_commands: BTreeMap::new(),
+            settle_at: None,
             joined_count: 0,
             leaving: None,
             undelivered: Vec::new(),
@@ -142,6 +168,7 @@ impl Mesh {
                 }
                 Some((peer_id, notice)) = notices.recv(), if hear_links => Step::Notice(peer_id, notice),
                 Some(event) = responses.recv(), if free && self.signaling.is_some() => Step::Signaling(event),
+                () = sleep_until(self.settle_at), if free => Step::Settle,
             };
             if let Some(reason) = self.step(step, &mut responses).await {
                 self.context.leaving.cancel();
@@ -188,6 +215,7 @@ impl Mesh {
                 return Some(EndReason::Removed { message });
             }
             Step::Signaling(event) => self.signaling_event(event),
+            Step::Settle => self.settle(),
             Step::LeaveDeadline => {
                 if self.leave_deadline_passed() {
                     return Some(self.say_leave(responses).await);
@@ -201,7 +229,11 @@ impl Mesh {
     /// A newcomer is a member once the user has been told of it, so that nothing about it comes before.
     fn told(&mut self, event: Event) {
         if let Event::PeerJoined(peer) = event {
-            self.add(peer);
+            let peer_id = peer.id.clone();
+            let first = self.first_commands.remove(&peer_id);
+            if self.add(peer) {
+                first.into_iter().for_each(|command| self.command(&peer_id, command));
+            }
         }
     }
 
@@ -216,10 +248,12 @@ impl Mesh {
         if !self.admits(&peer) {
             return false;
         }
-        let peer_id = peer.id.clone();
+        let (peer_id, server_id) = (peer.id.clone(), peer.id.clone());
         let link = LinkHandle::spawn(&self.own_id, peer, self.context.clone());
-        let member = Member { link, order: self.joined_count, left: None, said_bye: false };
+        let (order, claims, open) = (self.joined_count, None, false);
+        let member = Member { server_id, claims, open, link, order, left: None, said_bye: false };
         self.joined_count += 1;
+        self.by_server_id.insert(peer_id.clone(), peer_id.clone());
         self.members.insert(peer_id, member);
         true
     }
@@ -242,33 +276,24 @@ impl Mesh {
 
     fn signaling_event(&mut self, event: SignalingEvent) {
         match event {
-            SignalingEvent::PeerJoined(peer) => {
-                if self.admits(&peer) {
-                    self.pending.push_back(Event::PeerJoined(peer));
-                }
-            }
-            SignalingEvent::PeerUpdated(peer) => {
-                let peer_id = peer.id.clone();
-                self.command(&peer_id, Command::PeerUpdated(peer));
-            }
+            SignalingEvent::PeerJoined(peer) => self.meet(peer, false),
+            SignalingEvent::PeerUpdated(peer) => self.update(peer),
             SignalingEvent::PeerLeft { peer_id, reason } => {
-                if let Some(member) = self.members.get_mut(&peer_id) {
-                    member.left = Some(reason);
-                    self.command(&peer_id, Command::PeerLeft(reason));
+                self.forget_stranger(&peer_id);
+                if let Some(peer_id) = self.by_server_id.remove(&peer_id) {
+                    self.let_leave(&peer_id, reason);
                 }
             }
             SignalingEvent::Description { from, kind, sdp } => {
-                self.command(&from, Command::Description { kind, sdp });
+                let command = Command::Description { kind, sdp };
+                if let Some(command) = self.admit_stranger(&from, command) {
+                    self.command_server_id(&from, command);
+                }
             }
             SignalingEvent::Candidate { from, candidate } => {
-                self.command(&from, Command::Candidate(candidate));
+                self.command_server_id(&from, Command::Candidate(candidate));
             }
-            SignalingEvent::IceServers(ice_servers) => {
-                self.context.connection.ice_servers =
-                    ice_servers.iter().chain(&self.config.ice_servers).cloned().collect();
-                let servers = self.context.connection.ice_servers.clone();
-                self.command_all(|| Command::IceServers(servers.clone()));
-            }
+            SignalingEvent::IceServers(ice_servers) => self.set_ice_servers(&ice_servers),
             SignalingEvent::Rejected { code, message } => {
                 // A peer that left while we wrote to it: its PeerLeft says all there is to say.
                 if code != patchcord_proto::v1::signal_response::rejected::Code::NoSuchPeer {
@@ -276,18 +301,56 @@ impl Mesh {
                     self.pending.push_back(Event::Problem { code, peer_id: None, message });
                 }
             }
+            SignalingEvent::Away { reason } => self.set_signaling_state(SignalingState::Away { reason }),
+            SignalingEvent::Resuming => self.set_signaling_state(SignalingState::Resuming),
+            SignalingEvent::Resumed { complete, peers, affected } => {
+                self.resumed((!complete).then_some(peers));
+                self.renegotiate(&affected);
+            }
+            SignalingEvent::Lost(affected) => self.renegotiate(&affected),
+            SignalingEvent::Rejoined(joined) => self.rejoined(joined),
             SignalingEvent::Ended { reason } => {
                 self.signaling = None;
-                self.let_go_of_the_gone();
-                self.pending.push_back(Event::Signaling(SignalingState::Away { reason }));
+                self.set_signaling_state(SignalingState::Gone { reason });
             }
             SignalingEvent::Removed { .. } => {}
         }
     }
 
+    fn command_server_id(&mut self, server_id: &PeerId, command: Command) {
+        if let Some(peer_id) = self.by_server_id.get(server_id).cloned() {
+            self.command(&peer_id, command);
+        }
+    }
+
+    /// Something of what a negotiation said was lost on its way.
+    fn renegotiate(&mut self, affected: &BTreeSet<PeerId>) {
+        for server_id in affected {
+            self.command_server_id(server_id, Command::Renegotiate);
+        }
+    }
+
+    /// The server says that a member has left, or has forgotten it; the link decides when that is the end.
+    fn let_leave(&mut self, peer_id: &PeerId, reason: LeaveReason) {
+        if let Some(member) = self.members.get_mut(peer_id) {
+            member.left = Some(reason);
+            let claims = member.claims.clone();
+            self.command(peer_id, Command::PeerLeft(reason));
+            if let Some(server_id) = claims {
+                self.claimed(peer_id, server_id);
+            }
+        }
+    }
+
+    fn set_ice_servers(&mut self, ice_servers: &[IceServer]) {
+        let servers: Vec<_> = ice_servers.iter().chain(&self.config.ice_servers).cloned().collect();
+        self.context.connection.ice_servers.clone_from(&servers);
+        self.command_all(|| Command::IceServers(servers.clone()));
+    }
+
     /// Without the server only a peer's own goodbye says that it has left.
     fn let_go_of_the_gone(&mut self) {
-        if self.signaling.is_some() {
+        if !self.away {
             return;
         }
         let gone: Vec<_> = self
@@ -301,45 +364,13 @@ impl Mesh {
         }
     }
 
-    fn notice(&mut self, peer_id: PeerId, notice: Notice) {
-        let Some(member) = self.members.get(&peer_id) else { return };
-        match notice {
-            Notice::Description { kind: DescriptionKind::Offer, sdp } => {
-                self.request(request::Message::Offer(request::Offer {
-                    to_peer_id: peer_id.to_string(),
-                    sdp,
-                }));
-            }
-            Notice::Description { kind: DescriptionKind::Answer, sdp } => {
-                self.request(request::Message::Answer(request::Answer {
-                    to_peer_id: peer_id.to_string(),
-                    sdp,
-                }));
-            }
-            Notice::Candidate(candidate) => {
-                self.request(request::Message::Candidate(request::Candidate {
-                    to_peer_id: peer_id.to_string(),
-                    candidate: candidate.candidate,
-                    sdp_mid: candidate.sdp_mid,
-                    sdp_m_line_index: candidate.sdp_m_line_index,
-                    username_fragment: candidate.username_fragment,
-                }));
-            }
-            Notice::SaidBye => {
-                if let Some(member) = self.members.get_mut(&peer_id) {
-                    member.said_bye = true;
-                }
-                self.let_go_of_the_gone();
-            }
-            Notice::Ended { undelivered } => {
-                let reason = member.left.unwrap_or(LeaveReason::Left);
-                self.members.remove(&peer_id);
-                if self.leaving.is_none() {
-                    self.pending.push_back(Event::PeerLeft { peer_id, reason });
-                } else {
-                    self.undelivered.extend(undelivered.into_iter().map(|id| (id, peer_id.clone())));
-                }
-            }
+    /// What the server says of somebody; members keep the id under which the user knows them.
+    fn update(&mut self, peer: Peer) {
+        let stranger = self.strangers.iter_mut().find(|stranger| stranger.peer.id == peer.id);
+        if let Some(stranger) = stranger {
+            stranger.peer = peer;
+        } else if let Some(peer_id) = self.by_server_id.get(&peer.id).cloned() {
+            self.command(&peer_id, Command::PeerUpdated(Peer { id: peer_id.clone(), ..peer }));
         }
     }
 
@@ -350,5 +381,12 @@ impl Mesh {
         {
             tracing::warn!("signaling is stuck; a request is lost");
         }
+    }
+}
+
+async fn sleep_until(at: Option<Instant>) {
+    match at {
+        Some(at) => tokio::time::sleep_until(at).await,
+        None => std::future::pending().await,
     }
 }

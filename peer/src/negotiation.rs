@@ -24,6 +24,8 @@ pub(crate) struct Candidate {
 pub(crate) enum Input {
     /// We want a connection: the newcomer's first step, or the user's.
     Connect,
+    /// The connection is there and fails, or what was said of it was lost: begin another ICE generation.
+    Restart,
     /// The engine made and set a local description.
     LocalDescription { kind: DescriptionKind, sdp: String },
     /// The engine found a candidate.
@@ -38,6 +40,8 @@ pub(crate) enum Input {
 pub(crate) enum Output {
     /// Engine: create an offer, set it, give it back as [`Input::LocalDescription`].
     CreateOffer,
+    /// Engine: the next offer begins another ICE generation (RFC 8445 section 9).
+    RestartIce,
     /// Engine: roll back the local offer.
     Rollback,
     /// Engine: set the remote description.
@@ -97,6 +101,11 @@ impl Negotiation {
         }
     }
 
+    /// Which side gives way when both offer at once, from now on.
+    pub(crate) fn set_polite(&mut self, polite: bool) {
+        self.polite = polite;
+    }
+
     /// Candidates taken from the peer.
     pub(crate) fn remote_candidates(&self) -> usize {
         self.remote_candidates - usize::from(self.remote_ended)
@@ -110,6 +119,7 @@ impl Negotiation {
     pub(crate) fn handle(&mut self, input: Input) -> Vec<Output> {
         match input {
             Input::Connect => self.connect(),
+            Input::Restart => self.restart(),
             Input::LocalDescription { kind, sdp } => self.local_description(kind, sdp),
             Input::LocalCandidate(candidate) => self.local_candidate(candidate),
             Input::RemoteDescription { kind: DescriptionKind::Offer, sdp } => self.remote_offer(sdp),
@@ -125,6 +135,27 @@ impl Negotiation {
         }
         self.state = SignalingState::HaveLocalOffer;
         vec![Output::CreateOffer]
+    }
+
+    fn restart(&mut self) -> Vec<Output> {
+        let mut outputs = Vec::new();
+        match self.state {
+            SignalingState::Stable => {}
+            SignalingState::HaveLocalOffer => outputs.push(Output::Rollback),
+            // Our answer is about to go out; it ends whatever was before it.
+            SignalingState::HaveRemoteOffer => return outputs,
+        }
+        self.state = SignalingState::HaveLocalOffer;
+        self.begin_generation();
+        outputs.extend([Output::RestartIce, Output::CreateOffer]);
+        outputs
+    }
+
+    /// Candidates of the last generation are of no use to the next.
+    fn begin_generation(&mut self) {
+        self.described = false;
+        self.local_candidates.clear();
+        self.local_sent = 0;
     }
 
     fn local_description(&mut self, kind: DescriptionKind, sdp: String) -> Vec<Output> {
@@ -179,7 +210,16 @@ impl Negotiation {
     }
 
     fn set_remote(&mut self, kind: DescriptionKind, sdp: String) -> Vec<Output> {
-        self.remote_fragments = Some(username_fragments(&sdp));
+        let fragments = username_fragments(&sdp);
+        let known = self.remote_fragments.replace(fragments.clone());
+        if known.is_some_and(|known| known != fragments) {
+            // Another ICE generation; an answer of ours begins ours, an offer has begun it.
+            self.remote_candidates = 0;
+            self.remote_ended = false;
+            if kind == DescriptionKind::Offer {
+                self.begin_generation();
+            }
+        }
         let early = std::mem::take(&mut self.early_candidates);
         self.remote_candidates -= early.len();
         let mut outputs = vec![Output::SetRemoteDescription { kind, sdp }];

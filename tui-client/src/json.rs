@@ -34,7 +34,11 @@ pub const JSON_HELP: &str = r#"JSON:
                     left, disconnected, too_slow, removed, room_closed,
                     server_shutdown or unknown
   signaling       state, reason?
-                    connected or away; open channels are not touched
+                    connected, away (it is tried again), resuming or gone (for
+                    good); open channels are not touched
+  rejoined        peer_id
+                    the server had forgotten us and knows us by this id now;
+                    peers whose channels are open keep the ids they had here
   connection      peer_id, state, path, local?, remote?, round_trip_ms?
                     state: new, connecting, connected, disconnected, failed or
                     closed; path: direct, relay or, while unknown, null;

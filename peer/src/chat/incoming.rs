@@ -32,6 +32,9 @@ impl Chat {
                 let display_name = check_name(profile.display_name)?;
                 Ok((Some(Heard::Profile { display_name }), Vec::new()))
             }
+            Frame::Rejoined(rejoined) => {
+                Ok((Some(Heard::Rejoined { peer_id: rejoined.peer_id }), Vec::new()))
+            }
             Frame::Bye(_) => {
                 self.bye_heard_after.get_or_insert(self.next_seq - 1);
                 self.bye_ack_wanted = true;

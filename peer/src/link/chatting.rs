@@ -4,9 +4,9 @@ use std::sync::atomic::Ordering::Relaxed;
 
 use tokio::time::Instant;
 
-use super::{BYE_TIMEOUT, Link};
+use super::{BYE_TIMEOUT, Link, Notice};
 use crate::{
-    ConnectionState, DeliveryState, Event, Message, MessageId, Peer, Untrusted,
+    ConnectionState, DeliveryState, Event, Message, MessageId, Peer, PeerId, Untrusted,
     chat::{Heard, IncomingText},
 };
 
@@ -38,7 +38,7 @@ impl Link {
             self.receipts(delivered, DeliveryState::Delivered).await;
         }
         let peer_id = self.peer_id.clone();
-        if matches!(heard, Some(Heard::Typing(_) | Heard::Profile { .. }))
+        if matches!(heard, Some(Heard::Typing(_) | Heard::Profile { .. } | Heard::Rejoined { .. }))
             && !self.control_frames.take(Instant::now())
         {
             return self.misbehaved("its name or its typing changes too often").await;
@@ -51,6 +51,10 @@ impl Link {
                 self.events.send(Event::Typing { peer_id, active }).await;
             }
             Some(Heard::Profile { display_name }) => self.renamed(display_name).await,
+            Some(Heard::Rejoined { peer_id }) => match PeerId::parse(&peer_id) {
+                Some(server_id) => self.notify(Notice::Claim { server_id }).await,
+                None => self.misbehaved("it came back under what is no peer id").await,
+            },
             Some(Heard::Bye) => {
                 self.peer_said_bye = true;
                 // The peer closes; if it does not, we do.
@@ -68,6 +72,7 @@ impl Link {
         // The peer may have changed its name while the server could not tell us.
         self.renamed(display_name.clone()).await;
         let peer_id = self.peer_id.clone();
+        self.notify(Notice::Open(true)).await;
         self.events.send(Event::ChannelOpen { peer_id, display_name }).await;
     }
 

@@ -22,6 +22,11 @@ impl Link {
         }
     }
 
+    /// Begins another ICE generation on the connection that is there.
+    pub(super) async fn restart_ice(&mut self) {
+        self.negotiate(Input::Restart).await;
+    }
+
     pub(super) async fn remote_description(&mut self, kind: DescriptionKind, sdp: String) {
         if kind == DescriptionKind::Offer {
             if !self.offers.take(Instant::now()) {
@@ -110,6 +115,7 @@ impl Link {
                 let kind = DescriptionKind::Answer;
                 return Ok(Some(Input::LocalDescription { kind, sdp: connection.describe(kind).await? }));
             }
+            Output::RestartIce => connection.restart_ice().await?,
             Output::Rollback => connection.rollback().await?,
             Output::SetRemoteDescription { kind, sdp } => {
                 self.remote_fingerprint = fingerprint(&sdp);
@@ -236,6 +242,7 @@ impl Link {
         self.path = None;
         self.remote_fingerprint = None;
         if was_open {
+            self.notify(Notice::Open(false)).await;
             self.events.send(Event::ChannelClosed { peer_id: self.peer_id.clone() }).await;
         }
         self.set_state(state).await;

@@ -37,6 +37,10 @@ impl Engine {
                 self.pending_local = Some(sdp.clone());
                 Some(Input::LocalDescription { kind: DescriptionKind::Offer, sdp })
             }
+            Output::RestartIce => {
+                self.fragment.push('+');
+                None
+            }
             Output::Rollback => {
                 assert!(self.pending_local.take().is_some(), "nothing to roll back");
                 None

@@ -1,7 +1,12 @@
 //! A real server on a port of its own, and rooms joined through it over loopback.
 #![allow(dead_code, reason = "each test file uses its part")]
 
-use std::{net::Ipv4Addr, time::Duration};
+pub mod wire;
+
+use std::{
+    net::{Ipv4Addr, SocketAddr},
+    time::Duration,
+};
 
 use patchcord_peer::{Config, Event, Peer, PeerId, Room};
 use patchcord_server::{Listeners, serve};
@@ -18,11 +23,20 @@ pub struct Server {
 
 impl Server {
     pub async fn start() -> Self {
+        Self::start_at((Ipv4Addr::LOCALHOST, 0).into()).await
+    }
+
+    /// Another server at the address of this one, which was killed.
+    pub async fn restart(self) -> Self {
+        Self::start_at(self.url.strip_prefix("http://").unwrap().parse().unwrap()).await
+    }
+
+    async fn start_at(address: SocketAddr) -> Self {
         let runtime =
             tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
-        let listeners = runtime.spawn(async {
+        let listeners = runtime.spawn(async move {
             Listeners {
-                public: TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap(),
+                public: bind(address).await,
                 admin: Some(TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap()),
             }
         });
@@ -49,6 +63,19 @@ impl Drop for Server {
     fn drop(&mut self) {
         self.kill();
     }
+}
+
+/// A killed server's sockets close when its runtime has wound up.
+async fn bind(address: SocketAddr) -> TcpListener {
+    let bound = async {
+        loop {
+            match TcpListener::bind(address).await {
+                Ok(listener) => return listener,
+                Err(_) => tokio::task::yield_now().await,
+            }
+        }
+    };
+    tokio::time::timeout(PATIENCE, bound).await.expect("the address is free")
 }
 
 /// A joined room with the events that were seen.

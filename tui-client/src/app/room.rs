@@ -34,6 +34,10 @@ impl App {
     pub(super) fn room_event(&mut self, event: Event, now: Moment) -> Vec<Effect> {
         match event {
             Event::Signaling(state) => self.signaling_changed(state, now),
+            Event::Rejoined { peer_id } => {
+                self.roster.set_me(peer_id);
+                self.notice(Level::Info, "the server had forgotten us: joined again", now);
+            }
             Event::PeerJoined(peer) => {
                 self.roster.insert(&peer);
                 let text = format!("{} joined", self.roster.handle(&peer.id));
@@ -79,7 +83,11 @@ impl App {
     fn signaling_changed(&mut self, state: SignalingState, now: Moment) {
         match &state {
             SignalingState::Away { reason } if self.signaling == SignalingState::Connected => {
-                let text = format!("signaling is away ({reason}): open chats go on, newcomers are not seen");
+                let text = format!("signaling is away ({reason}): open chats go on, it is tried again");
+                self.notice(Level::Problem, &text, now);
+            }
+            SignalingState::Gone { reason } => {
+                let text = format!("signaling is gone ({reason}): open chats go on, newcomers are not seen");
                 self.notice(Level::Problem, &text, now);
             }
             SignalingState::Connected if self.signaling != SignalingState::Connected => {

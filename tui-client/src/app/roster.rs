@@ -68,6 +68,11 @@ impl Roster {
         &self.me
     }
 
+    /// The server knows us by another id.
+    pub fn set_me(&mut self, me: PeerId) {
+        self.me = me;
+    }
+
     /// Changes our own name.
     pub fn set_my_name(&mut self, name: SafeText) {
         self.my_name = name;

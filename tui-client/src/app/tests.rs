@@ -354,6 +354,8 @@ fn what_happens_in_the_room_is_told() {
     assert!(bench.last_text().starts_with("signaling is away (connection refused)"));
     bench.room(Event::Signaling(SignalingState::Connected));
     assert_eq!(bench.last_text(), "signaling is back");
+    bench.room(Event::Rejoined { peer_id: id("dddd1111") });
+    assert_eq!(bench.last_text(), "the server had forgotten us: joined again");
     bench.room(Event::PeerJoined(peer("cccc1111", "c\u{1b}y")));
     assert_eq!(bench.last_text(), "c␛y joined");
     bench.room(Event::PeerUpdated(peer("cccc1111", "cyril")));

@@ -165,6 +165,13 @@ impl JsonFace {
             Event::Signaling(SignalingState::Away { reason }) => {
                 Output::Signaling { state: "away", reason: Some(reason) }
             }
+            Event::Signaling(SignalingState::Resuming) => {
+                Output::Signaling { state: "resuming", reason: None }
+            }
+            Event::Signaling(SignalingState::Gone { reason }) => {
+                Output::Signaling { state: "gone", reason: Some(reason) }
+            }
+            Event::Rejoined { peer_id } => Output::Rejoined { peer_id: peer_id.as_str() },
             Event::PeerJoined(peer) => Output::PeerJoined(OutputPeer::from(peer)),
             Event::PeerUpdated(peer) => Output::PeerUpdated(OutputPeer::from(peer)),
             Event::PeerLeft { peer_id, reason } => Output::PeerLeft {

@@ -34,6 +34,9 @@ pub(crate) enum Output<'a> {
         #[serde(skip_serializing_if = "Option::is_none")]
         reason: Option<&'a str>,
     },
+    Rejoined {
+        peer_id: &'a str,
+    },
     Connection {
         peer_id: &'a str,
         state: &'static str,

@@ -59,6 +59,12 @@ fn words(app: &App) -> Vec<String> {
         (Phase::Joined, SignalingState::Away { .. }) => {
             words.push("signaling is away: open chats go on".into())
         }
+        (Phase::Joined, SignalingState::Resuming) => {
+            words.push("signaling: trying to come back; open chats go on".into())
+        }
+        (Phase::Joined, SignalingState::Gone { .. }) => {
+            words.push("signaling is gone: open chats go on, /quit and join again for more".into())
+        }
         (Phase::Joined, SignalingState::Connected) => {}
     }
     words.extend(writers(app));

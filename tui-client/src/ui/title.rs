@@ -75,6 +75,8 @@ fn signaling(app: &App) -> (Weight, String) {
         (Phase::Ended(_), _) => (Weight::Trouble, "removed"),
         (Phase::Joined, SignalingState::Connected) => (Weight::AllIsWell, "signaling ok"),
         (Phase::Joined, SignalingState::Away { .. }) => (Weight::Trouble, "signaling away"),
+        (Phase::Joined, SignalingState::Resuming) => (Weight::Trouble, "resuming"),
+        (Phase::Joined, SignalingState::Gone { .. }) => (Weight::Trouble, "signaling gone"),
     };
     (weight, word.into())
 }

@@ -1,0 +1,40 @@
+//! What a link makes of a server that was away: an open channel goes on, anything less begins anew.
+
+use super::Link;
+use crate::{ConnectionState, Peer, PeerId};
+
+impl Link {
+    /// The server knows us by another id. The peer learns it over the channel; an attempt that was on its way
+    /// is lost with the old id.
+    pub(super) async fn rejoined(&mut self, own_id: PeerId) {
+        self.own_id = own_id;
+        self.set_polite();
+        if self.chat.is_open() {
+            self.chat.say_rejoined(self.own_id.to_string());
+        } else {
+            self.close(ConnectionState::New).await;
+        }
+    }
+
+    /// The peer is a member again, perhaps by another id.
+    pub(super) async fn peer_returned(&mut self, server_id: PeerId) {
+        self.server_id = server_id;
+        self.peer_gone = false;
+        self.set_polite();
+        self.update(Peer { attached: true, ..self.peer.clone() }).await;
+    }
+
+    /// Something was lost on its way through the server.
+    pub(super) async fn renegotiate(&mut self) {
+        if self.chat.is_open() {
+            return self.restart_ice().await;
+        }
+        self.close(ConnectionState::New).await;
+        self.connect().await;
+    }
+
+    fn set_polite(&mut self) {
+        self.polite = self.own_id < self.server_id;
+        self.negotiation.set_polite(self.polite);
+    }
+}

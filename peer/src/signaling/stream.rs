@@ -1,0 +1,149 @@
+//! One gRPC stream to the server and its first exchange: a join, or the resumption of a session. An
+//! attempt that fails leaves nothing behind.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use patchcord_proto::{
+    limits::SIGNAL_RESPONSE_BYTES_MAX,
+    v1::{
+        SignalRequest, SignalResponse, signal_request as request, signal_response as response,
+        signaling_service_client::SignalingServiceClient,
+    },
+};
+use tokio::sync::mpsc;
+use tokio_stream::wrappers::ReceiverStream;
+use tonic::Streaming;
+
+use super::wire::describe;
+use crate::{
+    CaCertificate, JoinError,
+    endpoint::{NoWay, connect, printable},
+};
+
+/// Where the server is, and what it is trusted by.
+#[derive(Clone, Debug)]
+pub(super) struct Server {
+    pub url: String,
+    pub ca_certificate: Option<CaCertificate>,
+}
+
+/// Both halves of an open stream.
+pub(super) struct Stream {
+    pub requests: mpsc::Sender<SignalRequest>,
+    pub responses: Streaming<SignalResponse>,
+}
+
+/// How a stream began.
+pub(super) enum Opening {
+    Joined { seq: u64, joined: response::Joined },
+    Resumed(response::Resumed),
+}
+
+/// Why it did not.
+pub(super) struct Failure {
+    pub error: JoinError,
+    /// The least to wait before another attempt.
+    pub retry_after: Duration,
+}
+
+impl From<JoinError> for Failure {
+    fn from(error: JoinError) -> Self {
+        Self { error, retry_after: Duration::ZERO }
+    }
+}
+
+/// Opens a stream with `resume`, and with `join` where there is nothing to resume or the server has
+/// forgotten it.
+pub(super) async fn open(
+    server: Server,
+    resume: Option<request::Resume>,
+    join: request::Join,
+) -> Result<(Stream, Opening), Failure> {
+    let Server { url, ca_certificate } = server;
+    let channel =
+        connect(&url, ca_certificate.as_ref()).await.map_err(|no_way| unreachable(url.clone(), no_way))?;
+    let (requests, request_rx) = mpsc::channel(1);
+    let resuming = resume.is_some();
+    let first = match resume {
+        Some(resume) => SignalRequest { seq: 0, ack: 0, message: Some(request::Message::Resume(resume)) },
+        None => join_request(join.clone()),
+    };
+    // The channel has room for one.
+    let _ = requests.try_send(first);
+    let responses = SignalingServiceClient::new(channel)
+        .max_decoding_message_size(SIGNAL_RESPONSE_BYTES_MAX)
+        .signal(ReceiverStream::new(request_rx))
+        .await
+        .map_err(|status| ended(&url, &status))?
+        .into_inner();
+    let mut stream = Stream { requests, responses };
+    let mut answer = stream.answer(&url).await?;
+    if resuming && is_session_unknown(&answer) {
+        let _ = stream.requests.send(join_request(join)).await;
+        answer = stream.answer(&url).await?;
+    }
+    let opening = opening(&url, answer)?;
+    Ok((stream, opening))
+}
+
+impl Stream {
+    async fn answer(&mut self, url: &str) -> Result<SignalResponse, Failure> {
+        let answer = self.responses.message().await.map_err(|status| ended(url, &status))?;
+        Ok(answer.unwrap_or_default())
+    }
+}
+
+fn opening(url: &str, answer: SignalResponse) -> Result<Opening, Failure> {
+    match answer.message {
+        Some(response::Message::Joined(joined)) => Ok(Opening::Joined { seq: answer.seq, joined }),
+        Some(response::Message::Resumed(resumed)) => Ok(Opening::Resumed(resumed)),
+        Some(response::Message::Rejected(rejected)) => Err(Failure {
+            error: JoinError::Refused {
+                code: rejected.code(),
+                message: printable(&rejected.message),
+                retryable: rejected.retryable,
+            },
+            retry_after: rejected.retry_after.and_then(|after| after.try_into().ok()).unwrap_or_default(),
+        }),
+        _ => Err(speaks_otherwise(url).into()),
+    }
+}
+
+fn unreachable(url: String, no_way: NoWay) -> JoinError {
+    match no_way {
+        NoWay::InvalidUrl => JoinError::InvalidServer { url },
+        NoWay::Tls(reason) => JoinError::Unreachable { url, reason },
+        NoWay::Network(reason) => {
+            let reason = format!("{reason}; is the server running and the address right?");
+            JoinError::Unreachable { url, reason }
+        }
+    }
+}
+
+/// The server does not speak the contract.
+pub(super) fn speaks_otherwise(url: &str) -> JoinError {
+    let reason = "it did not answer the join as patchcord.v1 says".into();
+    JoinError::StreamEnded { url: url.to_owned(), reason }
+}
+
+fn ended(url: &str, status: &tonic::Status) -> JoinError {
+    JoinError::StreamEnded { url: url.to_owned(), reason: describe(status) }
+}
+
+fn join_request(join: request::Join) -> SignalRequest {
+    SignalRequest { seq: 1, ack: 0, message: Some(request::Message::Join(join)) }
+}
+
+fn is_session_unknown(answer: &SignalResponse) -> bool {
+    use response::rejected::Code;
+    matches!(&answer.message, Some(response::Message::Rejected(rejected))
+        // An earlier server knows no sessions at all.
+        if matches!(rejected.code(), Code::SessionUnknown | Code::Unsupported))
+}
+
+/// What resumes a session.
+pub(super) fn resume(resume_token: &Bytes, last_seq: u64) -> Option<request::Resume> {
+    let resume = || request::Resume { resume_token: resume_token.clone(), last_seq };
+    (!resume_token.is_empty()).then(resume)
+}
