@@ -174,6 +174,8 @@ def chat(world, hosts, path, count=TEXTS, seconds=30, pause=0.0, options=(), nat
         all_fit = bool(chosen) and all(fits(event, path) for event in paths(client))
         check(all_fit, f"{client.name} is not on {path}: {chosen}")
     last = " ".join(describe(paths(client)[-1]) for client in clients)
+    denied = any("A peer IP 11." in line for _, line in world.servers.coturn.lines)
+    check(not denied, "coturn denied a public peer")
     return Row(nats=nats, path=f"{path} ({last})", open_ms=open_ms, latencies=latencies, texts=2 * count)
 
 
