@@ -1,8 +1,10 @@
 //! What one connection makes of another that does more than it should.
 
-use std::net::Ipv4Addr;
+use std::{net::Ipv4Addr, time::Duration};
 
 use super::*;
+
+mod restart;
 
 const PATIENCE: Duration = Duration::from_secs(20);
 

@@ -115,7 +115,7 @@ impl Link {
                 let kind = DescriptionKind::Answer;
                 return Ok(Some(Input::LocalDescription { kind, sdp: connection.describe(kind).await? }));
             }
-            Output::RestartIce => connection.restart_ice().await?,
+            Output::RestartIce => connection.restart_ice(),
             Output::Rollback => connection.rollback().await?,
             Output::SetRemoteDescription { kind, sdp } => {
                 self.remote_fingerprint = fingerprint(&sdp);
@@ -161,6 +161,7 @@ impl Link {
             ConnectionEvent::ChannelClosed if self.chat.is_open() => {
                 self.close(ConnectionState::Closed).await;
             }
+            ConnectionEvent::Stopped => self.connection_failed().await,
             // Before it was ever open: the peer gave up.
             ConnectionEvent::ChannelClosed => self.connection_failed().await,
         }
