@@ -97,6 +97,7 @@ pub(crate) struct Connection {
     closed: bool,
     local_fragment: Option<String>,
     local_addresses: Vec<IpAddr>,
+    ice_servers: Vec<IceServer>,
     restart: bool,
 }
 
@@ -141,6 +142,7 @@ impl Connection {
             closed: false,
             local_fragment: None,
             local_addresses,
+            ice_servers: config.ice_servers.clone(),
             restart: false,
         })
     }
@@ -174,8 +176,13 @@ impl Connection {
         self.restart = true;
     }
 
-    /// For the next ICE generation.
-    pub(crate) async fn set_ice_servers(&self, config: &ConnectionConfig) -> Result<(), EngineError> {
+    /// For the next ICE generation. What the engine was told already is not told again: it would forget
+    /// the relayed addresses that the peer may know.
+    pub(crate) async fn set_ice_servers(&mut self, config: &ConnectionConfig) -> Result<(), EngineError> {
+        if self.ice_servers == config.ice_servers {
+            return Ok(());
+        }
+        self.ice_servers.clone_from(&config.ice_servers);
         let set = self.engine.set_configuration(configuration(config)).await;
         set.map_err(|error| ("cannot change the ICE servers", error).into())
     }

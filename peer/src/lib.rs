@@ -22,6 +22,7 @@ mod room;
 mod runtime;
 mod signaling;
 mod source_filter;
+mod timeline;
 mod untrusted;
 
 pub use config::{Config, ConnectPolicy, IceServer, IceTransportPolicy};
@@ -34,4 +35,5 @@ pub use event::{
 pub use inspect::{Inspector, RoomChange, RoomCounters, RoomDetails, RoomPeer};
 pub use peer_id::PeerId;
 pub use room::{ConnectionReport, Departure, Recipients, Room, RoomInfo};
+pub use timeline::{ConnectionStep, TimelineEntry};
 pub use untrusted::Untrusted;

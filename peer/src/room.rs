@@ -14,7 +14,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     Config, ConnectPolicy, ConnectionState, EndReason, Event, JoinError, MessageId, Path, Peer, PeerId,
-    SendError, TextKind,
+    SendError, TextKind, TimelineEntry,
     chat::{Identity, OutgoingText},
     connection::ConnectionConfig,
     link::LinkContext,
@@ -88,6 +88,10 @@ pub struct ConnectionReport {
     pub remote_candidates: usize,
     /// Texts that are not yet delivered.
     pub undelivered: usize,
+    /// What happened to it, oldest first; the last 32 steps.
+    pub timeline: Vec<TimelineEntry>,
+    /// When it has failed: why and what to do, in one sentence.
+    pub advice: Option<String>,
 }
 
 /// How a room ended, the same for all its handles.

@@ -6,7 +6,7 @@ use tokio::time::Instant;
 
 use super::{BYE_TIMEOUT, Link, Notice};
 use crate::{
-    ConnectionState, DeliveryState, Event, Message, MessageId, Peer, PeerId, Untrusted,
+    ConnectionState, ConnectionStep, DeliveryState, Event, Message, MessageId, Peer, PeerId, Untrusted,
     chat::{Heard, IncomingText},
 };
 
@@ -17,7 +17,7 @@ impl Link {
             return;
         };
         if attempt.connection.channel().send(frame).await.is_err() {
-            return self.close(ConnectionState::Closed).await;
+            return self.unwritable().await;
         }
         if let Some(message_id) = message_id {
             self.receipts(vec![message_id], DeliveryState::Sent).await;
@@ -66,6 +66,9 @@ impl Link {
 
     async fn opened(&mut self, display_name: Untrusted) {
         self.deadline = None;
+        self.recovery = None;
+        self.abandoned = None;
+        self.timeline.add(ConnectionStep::ChannelOpen);
         if let Some(attempt) = &mut self.attempt {
             attempt.opened_in = Some(attempt.begun.elapsed());
         }

@@ -6,6 +6,7 @@ use crate::{
     CandidateType, IceTransportPolicy, ProblemCode, TextKind, Untrusted, negotiation::username_fragments,
 };
 
+mod recovery;
 mod texts;
 
 const PATIENCE: Duration = Duration::from_secs(20);
