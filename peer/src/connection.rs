@@ -32,9 +32,10 @@ use path::selected_path;
 use settings::{configuration, settings};
 
 use crate::{
-    ConnectionState, IceServer, IceTransportPolicy, Path, candidate_gate,
+    CaCertificate, ConnectionState, IceServer, IceTransportPolicy, Path, candidate_gate,
     negotiation::{Candidate, DescriptionKind, username_fragments},
     runtime::SettlingRuntime,
+    turn_shim::TurnShims,
 };
 
 const CHAT_CHANNEL_LABEL: &str = "chat";
@@ -66,6 +67,8 @@ impl<E: std::fmt::Display> From<(&str, E)> for EngineError {
 #[derive(Clone, Debug)]
 pub(crate) struct ConnectionConfig {
     pub ice_servers: Vec<IceServer>,
+    /// Trusted beside the platform's authorities, for TURN over TLS.
+    pub ca_certificate: Option<CaCertificate>,
     pub ice_transport_policy: IceTransportPolicy,
     pub local_addresses: Vec<IpAddr>,
 }
@@ -98,6 +101,7 @@ pub(crate) struct Connection {
     local_fragment: Option<String>,
     local_addresses: Vec<IpAddr>,
     ice_servers: Vec<IceServer>,
+    turn_shims: TurnShims,
     restart: bool,
 }
 
@@ -108,9 +112,12 @@ impl Connection {
         let channel_open = Arc::<AtomicBool>::default();
         let local_addresses = local_addresses(&config.local_addresses);
         let addresses: Vec<_> = local_addresses.iter().map(|ip| SocketAddr::new(*ip, 0)).collect();
+        let mut turn_shims = TurnShims::default();
+        let ice_servers =
+            turn_shims.serve(&config.ice_servers, config.ca_certificate.as_ref(), &local_addresses).await;
         let relay_only = config.ice_transport_policy == IceTransportPolicy::Relay;
         let builder = PeerConnectionBuilder::new()
-            .with_configuration(configuration(config))
+            .with_configuration(configuration(ice_servers, config.ice_transport_policy))
             .with_setting_engine(settings(relay_only, &local_addresses))
             .with_runtime(Arc::new(SettlingRuntime::new(channel_open.clone())))
             .with_handler(Arc::new(Callbacks {
@@ -143,6 +150,7 @@ impl Connection {
             local_fragment: None,
             local_addresses,
             ice_servers: config.ice_servers.clone(),
+            turn_shims,
             restart: false,
         })
     }
@@ -183,7 +191,11 @@ impl Connection {
             return Ok(());
         }
         self.ice_servers.clone_from(&config.ice_servers);
-        let set = self.engine.set_configuration(configuration(config)).await;
+        let ca_certificate = config.ca_certificate.as_ref();
+        let ice_servers =
+            self.turn_shims.serve(&config.ice_servers, ca_certificate, &self.local_addresses).await;
+        let configuration = configuration(ice_servers, config.ice_transport_policy);
+        let set = self.engine.set_configuration(configuration).await;
         set.map_err(|error| ("cannot change the ICE servers", error).into())
     }
 

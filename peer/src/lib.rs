@@ -23,6 +23,7 @@ mod runtime;
 mod signaling;
 mod source_filter;
 mod timeline;
+mod turn_shim;
 mod untrusted;
 
 pub use config::{Config, ConnectPolicy, IceServer, IceTransportPolicy};

@@ -129,6 +129,7 @@ impl Room {
             },
             connection: ConnectionConfig {
                 ice_servers: joined.ice_servers.iter().chain(&config.ice_servers).cloned().collect(),
+                ca_certificate: config.ca_certificate.clone(),
                 ice_transport_policy: config.ice_transport_policy,
                 local_addresses: config.local_addresses.clone(),
             },

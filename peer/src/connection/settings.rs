@@ -7,8 +7,7 @@ use webrtc::peer_connection::{
     SettingEngineBuilder,
 };
 
-use super::ConnectionConfig;
-use crate::IceTransportPolicy;
+use crate::{IceServer, IceTransportPolicy};
 
 /// Silence until the state is disconnected, and from there until it is failed (the engine's defaults are
 /// 5 and 25 s), and the interval of keepalives.
@@ -27,13 +26,13 @@ const ICE_CHECKS_MAX: u16 = 500;
 const SRFLX_ACCEPTANCE_WAIT: Duration = Duration::from_millis(100);
 const RELAY_ACCEPTANCE_WAIT: Duration = Duration::from_millis(500);
 
-pub(super) fn configuration(config: &ConnectionConfig) -> RTCConfiguration {
-    let ice_servers = config.ice_servers.iter().map(|server| RTCIceServer {
-        urls: server.urls.clone(),
-        username: server.username.clone(),
-        credential: server.credential.clone(),
+pub(super) fn configuration(servers: Vec<IceServer>, policy: IceTransportPolicy) -> RTCConfiguration {
+    let ice_servers = servers.into_iter().map(|server| RTCIceServer {
+        urls: server.urls,
+        username: server.username,
+        credential: server.credential,
     });
-    let policy = match config.ice_transport_policy {
+    let policy = match policy {
         IceTransportPolicy::All => RTCIceTransportPolicy::All,
         IceTransportPolicy::Relay => RTCIceTransportPolicy::Relay,
     };

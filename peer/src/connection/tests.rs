@@ -11,6 +11,7 @@ const PATIENCE: Duration = Duration::from_secs(20);
 async fn connection() -> Connection {
     let config = ConnectionConfig {
         ice_servers: Vec::new(),
+        ca_certificate: None,
         ice_transport_policy: IceTransportPolicy::All,
         local_addresses: vec![Ipv4Addr::LOCALHOST.into()],
     };
