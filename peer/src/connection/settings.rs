@@ -2,6 +2,7 @@
 
 use std::{net::IpAddr, time::Duration};
 
+use rtc::ice::mdns::MulticastDnsMode;
 use webrtc::peer_connection::{
     RTCConfiguration, RTCConfigurationBuilder, RTCIceServer, RTCIceTransportPolicy, SettingEngine,
     SettingEngineBuilder,
@@ -58,6 +59,8 @@ pub(super) fn settings(relay_only: bool, local_addresses: &[IpAddr]) -> SettingE
         .with_relay_acceptance_min_wait(Some(relay_wait))
         // A restart takes new sockets: those of an address that is gone are dead, and so may be what a NAT knows.
         .with_discard_local_candidates_during_ice_restart(true)
+        // Names are never resolved, and its socket cannot be opened where no route leads to multicast groups.
+        .with_multicast_dns_mode(MulticastDnsMode::Disabled)
         .with_include_loopback_candidate(local_addresses.iter().any(IpAddr::is_loopback))
         .build()
 }
