@@ -10,6 +10,7 @@ mod connection;
 mod endpoint;
 mod error;
 mod event;
+mod handshake_flight;
 mod inspect;
 mod link;
 #[cfg(feature = "measure")]

@@ -4,6 +4,7 @@ use std::{net::Ipv4Addr, time::Duration};
 
 use super::*;
 
+mod lossy;
 mod restart;
 
 const PATIENCE: Duration = Duration::from_secs(20);
