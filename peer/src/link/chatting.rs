@@ -45,7 +45,11 @@ impl Link {
         }
         match heard {
             None => {}
-            Some(Heard::Open { display_name }) => self.opened(display_name).await,
+            Some(Heard::Open { display_name, failed }) => {
+                self.undelivered.fetch_sub(failed.len(), Relaxed);
+                self.receipts(failed, DeliveryState::Failed).await;
+                self.opened(display_name).await;
+            }
             Some(Heard::Text(text)) => self.text(text).await,
             Some(Heard::Typing(active)) => {
                 self.events.send(Event::Typing { peer_id, active }).await;
