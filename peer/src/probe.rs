@@ -85,7 +85,7 @@ pub enum Finding {
         /// The address that it sees, and how soon.
         outcome: Result<(SocketAddr, Duration), Trouble>,
     },
-    /// The NAT before this machine, for one IP version; once without one where no server said anything.
+    /// The NAT before this machine, for one IP version; once, as unknown, where servers were asked and none said.
     Nat(Nat),
     /// A TURN server.
     Turn {

@@ -7,17 +7,15 @@ mod relay_words;
 mod terminal;
 mod words;
 
-use std::io::{self, Write};
+use std::io::{self, IsTerminal, Write};
 
-use patchcord_peer::{
-    Config, IceTransportPolicy,
-    probe::{Finding, probe},
-};
+use patchcord_peer::{Config, IceTransportPolicy, probe::probe};
 
 use crate::{
     cli::DoctorArgs,
     exit::{Exit, Failure},
     json::versioned_line,
+    safe_text::SafeText,
     stderr,
 };
 use check::{Check, Line, Status};
@@ -59,18 +57,12 @@ pub async fn run(args: &DoctorArgs) -> Result<Exit, Failure> {
 async fn examine(args: &DoctorArgs, config: Config) -> Result<Exit, Failure> {
     let mut prognosis = Prognosis::new(config.ice_transport_policy == IceTransportPolicy::Relay);
     let mut findings = probe(config);
-    let mut lacking_told = false;
     while let Some(finding) = findings.recv().await {
-        let about_nat = matches!(finding, Finding::Nat(_));
         prognosis.take(&finding);
         print(args, &Line::Check(words::check(&finding)))?;
-        if about_nat && !lacking_told && prognosis.stun_named() == 0 {
-            lacking_told = true;
-            print(args, &Line::Check(words::no_stun_server()))?;
-        }
     }
-    if prognosis.reached() && prognosis.turn_named() == 0 {
-        print(args, &Line::Check(words::no_turn_server()))?;
+    for check in words::lacking(&prognosis) {
+        print(args, &Line::Check(check))?;
     }
     print(args, &Line::Check(Terminal::of_this_process().check()))?;
     let verdict = prognosis.verdict();
@@ -80,12 +72,18 @@ async fn examine(args: &DoctorArgs, config: Config) -> Result<Exit, Failure> {
 }
 
 fn print(args: &DoctorArgs, line: &Line) -> Result<(), Failure> {
-    let bytes = if args.json { versioned_line(line) } else { line.text().into_bytes() };
+    let bytes = if args.json { versioned_line(line) } else { line.text(columns()).into_bytes() };
     let mut out = io::stdout().lock();
     let written = out.write_all(&bytes).and_then(|()| out.flush());
     written.map_err(|reason| Failure::System { doing: "cannot write the output", reason })
 }
 
-fn printable(text: &str) -> crate::safe_text::SafeText {
-    crate::safe_text::SafeText::line(text)
+/// Of the terminal; a pipe takes whole lines.
+fn columns() -> Option<usize> {
+    let size = io::stdout().is_terminal().then(crossterm::terminal::size);
+    size.and_then(Result::ok).map(|(columns, _)| columns.into())
+}
+
+fn printable(text: &str) -> SafeText {
+    SafeText::line(text)
 }

@@ -45,6 +45,9 @@ pub(super) async fn look_into(
     for target in resolving {
         targets.push(target.await.ok()?);
     }
+    if targets.is_empty() {
+        return Some(());
+    }
     let (relays, reflectors): (Vec<Target>, Vec<Target>) =
         targets.into_iter().partition(|target| target.written.to_ascii_lowercase().starts_with("turn"));
     // A TURN server answers to a STUN request as well: it helps to tell the NAT.

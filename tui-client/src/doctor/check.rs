@@ -5,6 +5,10 @@ use std::{net::SocketAddr, time::Duration};
 use serde::{Serialize, Serializer};
 
 use super::printable;
+use crate::wrap;
+
+/// Columns before a sentence.
+const INDENT: usize = 15;
 
 /// How something is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
@@ -68,8 +72,8 @@ impl Check {
 }
 
 impl Line {
-    /// For people: the finding, and under it what it means.
-    pub(super) fn text(&self) -> String {
+    /// For people: the finding, and under it what it means, wrapped for a terminal of `columns`.
+    pub(super) fn text(&self, columns: Option<usize>) -> String {
         let (check, status, message, advice) = match self {
             Self::Check(check) => (check.check, check.status, &check.message, &check.advice),
             Self::Verdict(verdict) => ("chat", verdict.status, &verdict.message, &verdict.advice),
@@ -79,9 +83,18 @@ impl Line {
             Status::Warn => "warn",
             Status::Fail => "fail",
         };
-        let mut text = format!("{status:<5}{check:<10}{}\n", printable(message));
+        let mut text = String::new();
+        let mut put = |first: &str, sentence: &str| {
+            let sentence = printable(sentence);
+            let width = columns.map_or(usize::MAX, |columns| columns.saturating_sub(INDENT).max(INDENT));
+            for (index, part) in wrap::wrap(sentence.as_str(), width).into_iter().enumerate() {
+                let before = if index == 0 { first } else { "" };
+                text.push_str(&format!("{before:<INDENT$}{}\n", &sentence.as_str()[part]));
+            }
+        };
+        put(&format!("{status:<5}{check}"), message);
         if let Some(advice) = advice {
-            text.push_str(&format!("               {}\n", printable(advice)));
+            put("", advice);
         }
         text
     }

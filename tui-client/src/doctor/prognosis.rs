@@ -10,7 +10,6 @@ pub(super) struct Prognosis {
     relay_only: bool,
     signaling: bool,
     stun_named: usize,
-    stun_answers: usize,
     nats: Vec<Nat>,
     turn_named: usize,
     turn_works: usize,
@@ -24,10 +23,7 @@ impl Prognosis {
     pub(super) fn take(&mut self, finding: &Finding) {
         match finding {
             Finding::Signaling { outcome } => self.signaling = outcome.is_ok(),
-            Finding::Stun { outcome, .. } => {
-                self.stun_named += 1;
-                self.stun_answers += usize::from(outcome.is_ok());
-            }
+            Finding::Stun { .. } => self.stun_named += 1,
             Finding::Nat(nat) => self.nats.push(*nat),
             Finding::Turn { outcome, .. } => {
                 self.turn_named += 1;
@@ -37,17 +33,13 @@ impl Prognosis {
         }
     }
 
-    /// Whether the switchboard could name its ICE servers.
-    pub(super) fn reached(&self) -> bool {
-        self.signaling
+    /// A TURN server is a STUN server as well.
+    pub(super) fn lacks_stun(&self) -> bool {
+        self.signaling && self.stun_named == 0 && self.turn_named == 0
     }
 
-    pub(super) fn stun_named(&self) -> usize {
-        self.stun_named
-    }
-
-    pub(super) fn turn_named(&self) -> usize {
-        self.turn_named
+    pub(super) fn lacks_turn(&self) -> bool {
+        self.signaling && self.turn_named == 0
     }
 
     pub(super) fn verdict(&self) -> Verdict {
@@ -70,14 +62,15 @@ impl Prognosis {
         if relayed {
             return ok("a chat will work, through a relay where there is no direct path");
         }
-        if self.stun_named > 0 && self.stun_answers == 0 {
+        let unknown = self.nats.iter().all(|nat| matches!(nat, Nat::Unknown));
+        if self.stun_named + self.turn_named > 0 && unknown {
             return fail(
                 "a chat will not work beyond this network: no STUN or TURN server answers",
                 "UDP is blocked here, or those servers are down: use another network, or ask the operator for TURN \
                  over TCP or TLS.",
             );
         }
-        if self.nats.iter().all(|nat| matches!(nat, Nat::Unknown)) {
+        if unknown {
             return warn(
                 "a chat will work within this network; beyond it only with peers that have a public address",
                 "The operator can name STUN and TURN servers (PATCHCORD_STUN_URL, PATCHCORD_TURN_URL), or you with \
@@ -161,7 +154,7 @@ mod tests {
         for (relay_only, findings, status, part) in [
             (false, vec![], Fail, "switchboard"),
             (false, vec![signaling(false), stun(true), turn(true)], Fail, "switchboard"),
-            (false, vec![signaling(true), unknown()], Warn, "within this network"),
+            (false, vec![signaling(true)], Warn, "within this network"),
             (false, vec![signaling(true), stun(false), unknown()], Fail, "beyond this network"),
             (false, vec![signaling(true), stun(false), unknown(), turn(true)], Ok, "relay"),
             (false, vec![signaling(true), stun(true), open()], Warn, "most peers"),

@@ -7,7 +7,7 @@ use std::{
 
 use patchcord_peer::probe::{ClockOffset, Finding, Nat, Trouble};
 
-use super::{Check, relay_words};
+use super::{Check, Prognosis, relay_words};
 
 /// Certificates, and what people make of the times that they are shown, bear no more.
 const CLOCK_OFFSET_MAX: Duration = Duration::from_secs(30);
@@ -25,6 +25,12 @@ pub(super) fn check(finding: &Finding) -> Check {
             took: Some(signaled.round_trip),
             ..Check::ok("signaling", format!("{}, round trip {}", signaled.server, ms(signaled.round_trip)))
         },
+        Finding::Signaling { outcome: Err(trouble @ Trouble::OtherProtocol { .. }) } => Check::fail(
+            "signaling",
+            trouble.to_string(),
+            "Rooms cannot be joined here: is this the switchboard's admin door (50052) instead of its public one \
+             (50051), or a proxy that ends streams?",
+        ),
         Finding::Signaling { outcome: Err(trouble) } => Check::fail(
             "signaling",
             trouble.to_string(),
@@ -41,22 +47,26 @@ pub(super) fn check(finding: &Finding) -> Check {
     }
 }
 
-pub(super) fn no_stun_server() -> Check {
-    Check::warn(
-        "stun",
-        "the switchboard names no STUN server",
-        "Peers beyond this network cannot be told where to reach you: the operator sets PATCHCORD_STUN_URL, or you \
-         use --ice-server.",
-    )
-}
-
-pub(super) fn no_turn_server() -> Check {
-    Check::warn(
-        "turn",
-        "the switchboard names no TURN server",
-        "Where no direct path is possible there is no chat: the operator sets PATCHCORD_TURN_URL, or you use \
-         --ice-server.",
-    )
+/// What a switchboard that was reached should have named and did not.
+pub(super) fn lacking(prognosis: &Prognosis) -> Vec<Check> {
+    let mut checks = Vec::new();
+    if prognosis.lacks_stun() {
+        checks.push(Check::warn(
+            "stun",
+            "no STUN server is named",
+            "Peers beyond this network cannot be told where to reach you: the operator sets PATCHCORD_STUN_URL, or \
+             you use --ice-server.",
+        ));
+    }
+    if prognosis.lacks_turn() {
+        checks.push(Check::warn(
+            "turn",
+            "no TURN server is named",
+            "Where no direct path is possible there is no chat: the operator sets PATCHCORD_TURN_URL, or you use \
+             --ice-server.",
+        ));
+    }
+    checks
 }
 
 fn dns(host: &str, outcome: &Result<Vec<SocketAddr>, Trouble>) -> Check {
