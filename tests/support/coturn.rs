@@ -6,8 +6,12 @@ use std::{
     net::{TcpListener, TcpStream},
     path::PathBuf,
     process::{Child, Command, Stdio},
-    time::Instant,
+    time::{Instant, SystemTime, UNIX_EPOCH},
 };
+
+use base64::{Engine, prelude::BASE64_STANDARD};
+use hmac::{Hmac, KeyInit, Mac};
+use sha1::Sha1;
 
 use super::child::DEADLINE;
 
@@ -63,6 +67,15 @@ impl Coturn {
             std::thread::yield_now();
         }
         coturn
+    }
+
+    /// A username and its credential, as a switchboard makes them (TURN REST API) for a day.
+    pub fn account(&self) -> (String, String) {
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs();
+        let username = format!("{}:test", now + 86_400);
+        let mut mac = Hmac::<Sha1>::new_from_slice(SECRET.as_bytes()).unwrap();
+        mac.update(username.as_bytes());
+        (username, BASE64_STANDARD.encode(mac.finalize().into_bytes()))
     }
 
     /// Waits for a line of its log with both.
