@@ -118,7 +118,7 @@ pub(crate) fn tls_connector(
 }
 
 /// The innermost error says what happened; the outer ones only that something did.
-fn what_failed(error: &(dyn Error + 'static)) -> NoWay {
+pub(crate) fn what_failed(error: &(dyn Error + 'static)) -> NoWay {
     let mut cause = error;
     loop {
         if let Some(error) = as_tls_error(cause) {

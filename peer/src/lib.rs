@@ -18,6 +18,7 @@ pub mod measure;
 mod mesh;
 mod negotiation;
 mod peer_id;
+pub mod probe;
 mod rate;
 mod room;
 mod runtime;

@@ -205,6 +205,23 @@ fn signaling_away_is_on_three_lines() {
 }
 
 #[test]
+fn each_state_of_the_signaling_is_whole_on_the_smallest_screen() {
+    let reason = || "connection refused".to_owned();
+    for (state, title, status) in [
+        (SignalingState::Connected, "2 connected", ""),
+        (SignalingState::Away { reason: reason() }, "signaling away", "─ signaling is away ─"),
+        (SignalingState::Resuming, "resuming", "─ signaling: trying to come back ─"),
+        (SignalingState::Gone { reason: reason() }, "signaling gone", "─ signaling is gone"),
+    ] {
+        let mut scene = busy(40, 10);
+        scene.room(Event::Signaling(state));
+        let drawn = scene.drawn();
+        assert!(drawn.lines().next().unwrap().contains(title), "{drawn}");
+        assert!(drawn.contains(status), "{drawn}");
+    }
+}
+
+#[test]
 fn the_help_is_complete_at_every_width() {
     let mut scene = busy(80, 24);
     scene.key(KeyCode::F(1), KeyModifiers::NONE);

@@ -91,7 +91,7 @@ fn advice(report: &ConnectionReport) -> Option<&'static str> {
         ConnectionState::Connecting | ConnectionState::Connected => return None,
         ConnectionState::Disconnected => "no packets come through: it may come back by itself",
         ConnectionState::Failed => {
-            "no path was found: /connect tries again; across strict NATs a TURN server is needed"
+            "no path was found: /connect tries again; \"patchcord doctor\" tells what stands in the way"
         }
         ConnectionState::Closed => "it was closed: /connect opens it again",
     })
