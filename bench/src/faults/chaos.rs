@@ -42,12 +42,12 @@ const FAULTS: &[(Fault, u32, (u64, u64))] = &[
     (Fault::Hold, 15, (100, 3000)),
     (Fault::Refuse, 10, (100, 1500)),
     (Fault::StopPeers, 12, (100, 4000)),
-    (Fault::KillPeers, 4, (0, 1000)),
+    (Fault::KillPeers, 3, (0, 1000)),
     (Fault::StopServer, 6, (100, 3000)),
-    (Fault::KillServer, 3, (0, 1500)),
+    (Fault::KillServer, 4, (0, 1500)),
 ];
 
-const WAIT_MS: (u64, u64) = (20, 500);
+const WAIT_MS: (u64, u64) = (20, 900);
 
 /// In a cut that is not of all, at most so many.
 const SOME_MAX: usize = 8;

@@ -26,8 +26,9 @@ use crate::processes::program;
 
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// How long a peer has to come back; short, so that runs also see sessions that are forgotten.
-pub(crate) const GRACE_TIME: Duration = Duration::from_secs(8);
+/// How long a peer has to come back: longer than it waits between attempts, so that sessions end with their
+/// process or with the server.
+pub(crate) const GRACE_TIME: Duration = Duration::from_secs(20);
 
 /// What peers said.
 #[derive(Default)]
