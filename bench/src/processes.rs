@@ -16,7 +16,7 @@ use tokio::{
 
 const PATIENCE: Duration = Duration::from_secs(30);
 
-fn program(name: &str) -> anyhow::Result<PathBuf> {
+pub(crate) fn program(name: &str) -> anyhow::Result<PathBuf> {
     let path = std::env::current_exe()?.with_file_name(name);
     if !path.exists() {
         bail!("{name} is not built: run cargo build --release --workspace");

@@ -10,6 +10,9 @@ mod connection;
 mod endpoint;
 mod error;
 mod event;
+#[cfg(feature = "fuzzing")]
+#[doc(hidden)]
+pub mod fuzzing;
 mod handshake_flight;
 mod inspect;
 mod link;
