@@ -35,6 +35,9 @@ impl Server {
         let port = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?.port();
         let process = Command::new(program("patchcord-server")?)
             .args(["--listen", &format!("127.0.0.1:{port}"), "--no-admin", "--log-level", "error"])
+            // One address plays everybody here.
+            .args(["--connections-per-address-max", "0", "--connections-per-address-rate", "0"])
+            .args(["--joins-per-address-rate", "0", "--requests-per-session-rate", "0"])
             .kill_on_drop(true)
             .spawn()?;
         let deadline = Instant::now() + PATIENCE;

@@ -10,6 +10,7 @@ mod connection;
 mod endpoint;
 mod error;
 mod event;
+mod handshake_flight;
 mod inspect;
 mod link;
 #[cfg(feature = "measure")]
@@ -23,6 +24,8 @@ mod room;
 mod runtime;
 mod signaling;
 mod source_filter;
+mod timeline;
+mod turn_shim;
 mod untrusted;
 
 pub use config::{Config, ConnectPolicy, IceServer, IceTransportPolicy};
@@ -35,4 +38,5 @@ pub use event::{
 pub use inspect::{Inspector, RoomChange, RoomCounters, RoomDetails, RoomPeer};
 pub use peer_id::PeerId;
 pub use room::{ConnectionReport, Departure, Recipients, Room, RoomInfo};
+pub use timeline::{ConnectionStep, TimelineEntry};
 pub use untrusted::Untrusted;

@@ -48,6 +48,7 @@ impl Pair {
     pub async fn open() -> Result<Self, MeasureError> {
         let config = ConnectionConfig {
             ice_servers: Vec::new(),
+            ca_certificate: None,
             ice_transport_policy: IceTransportPolicy::All,
             local_addresses: vec![Ipv4Addr::LOCALHOST.into()],
         };

@@ -244,6 +244,8 @@ fn the_network_view_explains_each_connection() {
         local_candidates: 2,
         remote_candidates: 3,
         undelivered: 1,
+        timeline: Vec::new(),
+        advice: None,
     };
     scene.event(AppEvent::Connections(vec![
         report(
