@@ -244,8 +244,10 @@ fn the_network_view_explains_each_connection() {
         local_candidates: 2,
         remote_candidates: 3,
         undelivered: 1,
-        timeline: Vec::new(),
-        advice: None,
+        timeline: [(0, ConnectionStep::Gathering), (12, ConnectionStep::OfferSent)]
+            .map(|(millis, step)| TimelineEntry { at: UNIX_EPOCH + Duration::from_millis(millis), step })
+            .into(),
+        advice: (state == ConnectionState::Failed).then(|| "no way: ask for a TURN server".into()),
     };
     scene.event(AppEvent::Connections(vec![
         report(
