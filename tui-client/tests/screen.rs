@@ -12,8 +12,8 @@ use patchcord::{
     ui,
 };
 use patchcord_peer::{
-    CandidateType, ConnectPolicy, ConnectionReport, ConnectionState, DeliveryState, Event, Message,
-    MessageId, Path, Peer, PeerId, RoomInfo, SignalingState, TextKind, Untrusted,
+    CandidateType, ConnectPolicy, ConnectionReport, ConnectionState, ConnectionStep, DeliveryState, Event,
+    Message, MessageId, Path, Peer, PeerId, RoomInfo, SignalingState, TextKind, TimelineEntry, Untrusted,
 };
 use ratatui::{Terminal, backend::TestBackend, style::Color};
 
@@ -245,7 +245,10 @@ fn the_network_view_explains_each_connection() {
         remote_candidates: 3,
         undelivered: 1,
         timeline: [(0, ConnectionStep::Gathering), (12, ConnectionStep::OfferSent)]
-            .map(|(millis, step)| TimelineEntry { at: UNIX_EPOCH + Duration::from_millis(millis), step })
+            .map(|(millis, step)| TimelineEntry {
+                at: SystemTime::UNIX_EPOCH + Duration::from_millis(millis),
+                step,
+            })
             .into(),
         advice: (state == ConnectionState::Failed).then(|| "no way: ask for a TURN server".into()),
     };

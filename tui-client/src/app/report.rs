@@ -2,8 +2,7 @@
 
 use std::time::Duration;
 
-use patchcord_peer::{CandidateType, ConnectionReport, ConnectionState, LeaveReason, Path, TimelineEntry,
-};
+use patchcord_peer::{CandidateType, ConnectionReport, ConnectionState, LeaveReason, Path, TimelineEntry};
 
 use super::{Roster, roster::Member};
 
