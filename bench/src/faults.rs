@@ -83,10 +83,16 @@ pub(crate) async fn faults(arguments: Arguments) -> anyhow::Result<()> {
 }
 
 fn print_messages(verdict: &Verdict, records: &[Record]) {
-    let Verdict { sent, acknowledged, received, rejected, told, ended, .. } = verdict;
+    let Verdict { sent, acknowledged, received, rejected, told, ended, ended_acknowledged, .. } = verdict;
     let refused = records.iter().filter(|record| matches!(record.what, What::Refused { .. })).count();
     println!("messages: {sent} taken, {acknowledged} acknowledged by the server, {received} received");
-    println!("  not received: {rejected:?} rejected, {told} told by a resume, {ended} as a session ended");
+    println!(
+        "  not received: {rejected:?} rejected, {told} told by a resume, {ended} because a session ended"
+    );
+    println!(
+        "  of the last, {ended_acknowledged} were acknowledged and {} never were",
+        ended - ended_acknowledged
+    );
     println!("  times that a session said that it takes no more: {refused}");
     let count = |is: fn(&Violation) -> bool| verdict.violations.iter().filter(|v| is(v)).count();
     println!(

@@ -26,7 +26,7 @@ use crate::{JoinError, PeerId, endpoint::printable};
 const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// A stream that held this long was no failure.
-const HELD_AFTER: Duration = Duration::from_secs(30);
+const HELD_AFTER: Duration = Duration::from_secs(5);
 
 /// What was handled is said after this long, if no request carries it.
 const ACKNOWLEDGE_AFTER: Duration = Duration::from_millis(250);

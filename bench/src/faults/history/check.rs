@@ -55,6 +55,8 @@ pub(crate) struct Verdict {
     pub told: usize,
     /// Not received, and one of the two sessions ended.
     pub ended: usize,
+    /// Those of them that the server had acknowledged.
+    pub ended_acknowledged: usize,
 }
 
 struct Sent<'a> {
@@ -222,11 +224,12 @@ impl Verdict {
             }
             let settled = index.is_settled(pair.0, sent_at) && index.is_settled(pair.1, sent_at);
             let overtaken = overtaken_at.is_some_and(|at| index.has_heard(pair.0, sent_at, at));
+            let acknowledged = index.acknowledged.contains(label);
             if settled || overtaken {
-                let acknowledged = index.acknowledged.contains(label);
                 self.add(Violation::Lost { label: *label, acknowledged });
             } else {
                 self.ended += 1;
+                self.ended_acknowledged += usize::from(acknowledged);
             }
         }
     }
