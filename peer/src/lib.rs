@@ -17,10 +17,14 @@ pub mod measure;
 mod mesh;
 mod negotiation;
 mod peer_id;
+mod random;
 mod rate;
 mod room;
 mod runtime;
 mod signaling;
+#[cfg(feature = "simulation")]
+#[doc(hidden)]
+pub mod simulation;
 mod source_filter;
 mod untrusted;
 

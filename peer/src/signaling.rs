@@ -21,6 +21,7 @@ use ledger::Ledger;
 use session::Session;
 use stream::{Opening, Server};
 
+pub use stream::Connect;
 pub(crate) use wire::{describe, leave_reason};
 
 /// Requests that wait for the session, which takes them at once unless it is stuck.
@@ -100,19 +101,31 @@ impl Signaling {
     pub(crate) async fn join(
         config: &Config,
     ) -> Result<(Self, Joined, mpsc::Receiver<SignalingEvent>), JoinError> {
-        tokio::time::timeout(config.join_timeout, Self::open(config)).await.unwrap_or_else(|_| {
+        Self::join_over(config, stream::over_the_network()).await
+    }
+
+    /// As [`Signaling::join`], over connections made so.
+    pub(crate) async fn join_over(
+        config: &Config,
+        connect: Connect,
+    ) -> Result<(Self, Joined, mpsc::Receiver<SignalingEvent>), JoinError> {
+        tokio::time::timeout(config.join_timeout, Self::open(config, connect)).await.unwrap_or_else(|_| {
             Err(JoinError::Timeout { url: config.server.clone(), timeout: config.join_timeout })
         })
     }
 
-    async fn open(config: &Config) -> Result<(Self, Joined, mpsc::Receiver<SignalingEvent>), JoinError> {
+    async fn open(
+        config: &Config,
+        connect: Connect,
+    ) -> Result<(Self, Joined, mpsc::Receiver<SignalingEvent>), JoinError> {
         let join = request::Join {
             room: config.room.clone(),
             display_name: config.display_name.clone(),
             user_agent: config.user_agent.clone(),
             access_token: String::new(),
         };
-        let server = Server { url: config.server.clone(), ca_certificate: config.ca_certificate.clone() };
+        let (url, ca_certificate) = (config.server.clone(), config.ca_certificate.clone());
+        let server = Server { url, ca_certificate, connect };
         let (stream, opening) =
             stream::open(server.clone(), None, join.clone()).await.map_err(|failure| failure.error)?;
         let (seq, joined) = match opening {
