@@ -102,11 +102,10 @@ impl Stage<'_> {
             .rng_seed(Random::new(seed, STREAM_NETWORK).next())
             .tick_duration(TICK)
             .simulation_duration(END_AT * 2)
-            // Of each link, set as time goes by. turmoil's own, drawn for each message, would depend on the order in
-            // which tokio wakes the waiters of a `watch`, and that is random.
+            // Of each link, set as time goes by. What turmoil itself draws, a latency for each message or an order of
+            // hosts, would depend on the order in which tokio wakes the waiters of a `watch`, and that is random.
             .min_message_latency(LATENCY_MIN)
             .max_message_latency(LATENCY_MIN)
-            .enable_random_order()
             .build();
         let (cuts_by_peer, cuts_by_server, drain) = (Cuts::default(), Cuts::default(), Arc::default());
         let (cuts, shutdown) = (cuts_by_server.clone(), Arc::clone(&drain));
