@@ -99,9 +99,8 @@ pub async fn serve(
     let node = Node::new(config.checked()?)?;
     let Node { config, exchange, stopping, .. } = &node;
     let public = Incoming::public(listeners.public, config, &exchange.metrics, &stopping.cut);
-    let admin = listeners
-        .admin
-        .map(|listener| Incoming::admin(listener, config, &exchange.metrics, &stopping.cut));
+    let admin =
+        listeners.admin.map(|listener| Incoming::admin(listener, config, &exchange.metrics, &stopping.cut));
     node.serve(public, admin, shutdown).await
 }
 
@@ -178,7 +177,10 @@ impl Node {
 }
 
 /// What a door is served over.
-trait Transport: AsyncRead + AsyncWrite + Connected<ConnectInfo = ConnectionInfo> + Unpin + Send + 'static {}
+trait Transport:
+    AsyncRead + AsyncWrite + Connected<ConnectInfo = ConnectionInfo> + Unpin + Send + 'static
+{
+}
 
 impl<C> Transport for C where
     C: AsyncRead + AsyncWrite + Connected<ConnectInfo = ConnectionInfo> + Unpin + Send + 'static

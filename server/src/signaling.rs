@@ -207,3 +207,6 @@ impl Drop for Responses {
         self.outbox.close(self.reader);
     }
 }
+
+#[cfg(test)]
+mod model;

@@ -57,12 +57,7 @@ fn rosters_agree(history: &History, peers: &[Rc<Context>]) -> Vec<String> {
 
 /// Of one session's messages each came once and in order, as far as the addressee's session went, but for what
 /// either of them was told of.
-fn nothing_is_lost(
-    history: &History,
-    from: &PeerId,
-    sender: &SessionRecord,
-    bursts: bool,
-) -> Vec<String> {
+fn nothing_is_lost(history: &History, from: &PeerId, sender: &SessionRecord, bursts: bool) -> Vec<String> {
     let mut violations = Vec::new();
     let mut missing_untold = 0;
     for (to, addressee) in &history.sessions {
@@ -76,7 +71,8 @@ fn nothing_is_lost(
             violations.push(format!("from {from} to {to} {newest} came, and {sent} were sent"));
         }
         let expected = if sender.alive && addressee.alive { sent } else { newest };
-        let is_told = sender.lost.contains(to) || sender.affected.contains(to) || addressee.affected.contains(from);
+        let is_told =
+            sender.lost.contains(to) || sender.affected.contains(to) || addressee.affected.contains(from);
         if !is_told {
             missing_untold += expected.saturating_sub(received.len() as u64);
         }
@@ -85,9 +81,8 @@ fn nothing_is_lost(
     // Who crashed cannot have been told all that did not fit; without bursts everything fits.
     let is_excused = bursts && !sender.alive;
     if missing_untold > rejected && !is_excused {
-        violations.push(format!(
-            "{missing_untold} messages of {from} are lost, and it was told of {rejected}"
-        ));
+        violations
+            .push(format!("{missing_untold} messages of {from} are lost, and it was told of {rejected}"));
     }
     if !bursts && sender.rejected.contains_key("CODE_PEER_BUSY") {
         violations.push(format!("{from} filled an outbox although nobody says much"));

@@ -69,13 +69,7 @@ impl History {
         let lines = keeps_lines.then(Vec::new);
         // The offset basis of FNV-1a.
         let hash = 0xcbf2_9ce4_8422_2325;
-        Self {
-            sessions: BTreeMap::new(),
-            violations: Vec::new(),
-            counts: Counts::default(),
-            lines,
-            hash,
-        }
+        Self { sessions: BTreeMap::new(), violations: Vec::new(), counts: Counts::default(), lines, hash }
     }
 
     /// Notes what happened; everything that is noted is part of the hash.
@@ -143,7 +137,9 @@ impl History {
             News::Updated(peer) if peer.id == *told => None,
             News::Updated(peer) => {
                 let before = record.roster.insert(peer.id.clone(), entry(peer));
-                before.is_none().then(|| format!("{told} was told of a change of {}, who is not there", peer.id))
+                before
+                    .is_none()
+                    .then(|| format!("{told} was told of a change of {}, who is not there", peer.id))
             }
             News::Left(peer_id) => {
                 let before = record.roster.remove(peer_id);

@@ -160,7 +160,9 @@ impl Context {
             Told::Resumed { complete: true, affected, .. } => {
                 history.counts.resumed += 1;
                 if !affected.is_empty() {
-                    history.violations.push(format!("{id} has lost nothing, but between it and {affected:?}"));
+                    history
+                        .violations
+                        .push(format!("{id} has lost nothing, but between it and {affected:?}"));
                 }
             }
             Told::Resumed { complete: false, peers, affected } => {
@@ -186,9 +188,7 @@ impl Context {
 }
 
 fn line_of(told: &Told) -> String {
-    let of = |peer: &Peer| {
-        format!("{} {} {}", peer.id.short(), peer.display_name.escaped(), peer.attached)
-    };
+    let of = |peer: &Peer| format!("{} {} {}", peer.id.short(), peer.display_name.escaped(), peer.attached);
     match told {
         Told::PeerJoined(peer) => format!("joined {}", of(peer)),
         Told::PeerUpdated(peer) => format!("updated {}", of(peer)),
