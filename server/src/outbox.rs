@@ -232,9 +232,14 @@ impl Outbox {
         state.reader
     }
 
-    /// Lets the reader of this outbox, which has no session, go on with that of another.
+    /// Lets the reader of this outbox, which has no session, go on with that of another. When it is gone
+    /// already, the other has lost it too.
     pub fn redirect(&self, to: Arc<Outbox>, reader: u64) {
         let mut state = self.state.lock();
+        if state.reader_gone {
+            drop(state);
+            return to.close(reader);
+        }
         state.redirect = Some((to, reader));
         state.wake();
     }

@@ -122,7 +122,7 @@ impl Context {
             *is_renamed = line.rename(self.last_name());
         }
         let mut random = self.random.borrow_mut();
-        let messages = if self.bursts && random.once_in(40) { 20 + random.below(150) } else { 1 };
+        let messages = if self.bursts && random.once_in(20) { 20 + random.below(230) } else { 1 };
         let peers: Vec<_> = self.history.borrow_mut().session(&self.id()).roster.keys().cloned().collect();
         if !peers.is_empty() {
             let to = &peers[random.below(peers.len())];

@@ -22,7 +22,7 @@ use crate::{
     random::Random,
 };
 
-const TICK: Duration = Duration::from_millis(2);
+const TICK: Duration = Duration::from_millis(4);
 const LATENCY_MIN: Duration = Duration::from_millis(1);
 /// What is on its way arrives.
 const END_AT: Duration = TALK_UNTIL.saturating_add(Duration::from_secs(8));

@@ -214,6 +214,17 @@ fn the_next_stream_begins_with_what_was_not_acknowledged() {
 }
 
 #[test]
+fn a_reader_that_is_gone_before_it_is_sent_on_is_gone_for_the_next_session_too() {
+    let (session, claiming) = (opened(), Outbox::new());
+    session.detach();
+    let reader = session.attach(Frame::pong(1));
+    assert!(!session.condition().reader_gone);
+    claiming.close(0);
+    claiming.redirect(Arc::clone(&session), reader);
+    assert!(session.condition().reader_gone);
+}
+
+#[test]
 fn who_is_seen_to_no_more_is_told_so_and_keeps_nothing() {
     let outbox = opened();
     outbox.push(frame(1));

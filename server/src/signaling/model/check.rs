@@ -30,6 +30,7 @@ invariants! {
     EachIsToldExactlyWhatHappened,
     ReplayIsWhatWasUnacknowledged,
     CompleteSaysTheTruth,
+    LossIsTold,
     AffectedAreExactlyThose,
     RequestsAreCarriedOutOnce,
     AcknowledgedIsWhatWasTaken,

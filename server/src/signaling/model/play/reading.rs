@@ -25,7 +25,7 @@ use proptest::test_runner::TestCaseError;
 enum Read {
     Replay(usize),
     Fresh(usize),
-    Resumed,
+    Resumed(usize),
     Nothing,
     End(Option<Status>),
 }
@@ -75,7 +75,18 @@ impl Play {
             match self.read_one(id)? {
                 Read::Nothing => break,
                 Read::End(status) => return Err(TestCaseError::fail(format!("{id} ended: {status:?}"))),
-                Read::Replay(_) | Read::Fresh(_) | Read::Resumed => {}
+                Read::Replay(_) | Read::Fresh(_) | Read::Resumed(_) => {}
+            }
+        }
+        Ok(())
+    }
+
+    /// Takes so many, which do not arrive.
+    pub(super) fn lose_responses(&mut self, id: Id, count: usize) -> Checked {
+        for _ in 0..count {
+            match self.take_one(id)? {
+                Some((_, _, Read::Nothing | Read::End(_))) | None => break,
+                Some(_) => {}
             }
         }
         Ok(())
@@ -112,7 +123,7 @@ impl Play {
             match self.read_one(id)? {
                 Read::Replay(bytes) => replayed = (replayed.0 + 1, replayed.1 + bytes),
                 Read::Fresh(bytes) => fresh = (fresh.0 + 1, fresh.1 + bytes),
-                Read::Resumed => {}
+                Read::Resumed(_) => {}
                 Read::Nothing => break None,
                 Read::End(status) => break Some(status),
             }
@@ -132,18 +143,31 @@ impl Play {
     }
 
     fn read_one(&mut self, id: Id) -> Result<Read, TestCaseError> {
-        let Some(wire) = &mut self.clients[id].wire else { return Ok(Read::Nothing) };
+        let Some((seq, told, read)) = self.take_one(id)? else { return Ok(Read::Nothing) };
+        match (&read, told) {
+            (Read::Resumed(token), Some(Told::Resumed(resumed))) => {
+                let Resumed { complete, peers, resume_token, .. } = resumed;
+                self.clients[id].view.resumed(complete, &peers, (*token, resume_token));
+            }
+            (_, Some(told)) => self.clients[id].view.handle(seq, &told)?,
+            (_, None) => {}
+        }
+        Ok(read)
+    }
+
+    /// Takes one, as it leaves the server; whether it arrives is another matter.
+    fn take_one(&mut self, id: Id) -> Result<Option<(u64, Option<Told>, Read)>, TestCaseError> {
+        let Some(wire) = &mut self.clients[id].wire else { return Ok(None) };
         let taken = take(wire);
         let next = self.reference.sessions[id].next();
         let (outgoing, told) = match taken {
             Taken::Told(outgoing, told) => (outgoing, told),
             Taken::Nothing | Taken::End(_) if !matches!(next, Next::Nothing) => {
-                let told = |_: &()| format!("{id} was not told {next:?}");
-                return ensure(Invariant::EachIsToldExactlyWhatHappened, false, || told(&()))
-                    .map(|()| Read::Nothing);
+                let what = format!("{id} was not told {next:?}");
+                return ensure(Invariant::EachIsToldExactlyWhatHappened, false, || what).map(|()| None);
             }
-            Taken::Nothing => return Ok(Read::Nothing),
-            Taken::End(status) => return Ok(Read::End(status)),
+            Taken::Nothing => return Ok(None),
+            Taken::End(status) => return Ok(Some((0, None, Read::End(status)))),
         };
         self.clients[id].is_slow = false;
         let taken_requests = self.reference.sessions[id].requests;
@@ -152,7 +176,11 @@ impl Play {
         })?;
         let bytes = outgoing.body.len();
         let (invariant, seq, expected, read) = match next {
-            Next::Resumed(expected) => return self.read_resumed(id, told, expected).map(|()| Read::Resumed),
+            Next::Resumed(expected) => {
+                let token = expected.token;
+                self.check_resumed(id, &told, expected)?;
+                return Ok(Some((0, Some(told), Read::Resumed(token))));
+            }
             Next::Replay(seq, expected) => {
                 (Invariant::ReplayIsWhatWasUnacknowledged, seq, Some(expected), Read::Replay(bytes))
             }
@@ -161,34 +189,31 @@ impl Play {
             }
             Next::Nothing => (Invariant::EachIsToldExactlyWhatHappened, 0, None, Read::Nothing),
         };
-        self.clients[id].view.handle(outgoing.seq, &told)?;
         ensure(invariant, outgoing.seq == seq && Some(&told) == expected.as_ref(), || {
             let short = |what: String| what.chars().take(400).collect::<String>();
             let (told, expected) = (short(format!("{told:?}")), short(format!("{expected:?}")));
             format!("{id} was told {} {told} instead of {seq} {expected}", outgoing.seq)
         })?;
-        Ok(read)
+        Ok(Some((outgoing.seq, Some(told), read)))
     }
 
-    fn read_resumed(&mut self, id: Id, told: Told, expected: Resumption) -> Checked {
+    fn check_resumed(&self, id: Id, told: &Told, expected: Resumption) -> Checked {
         let Told::Resumed(resumed) = told else {
             let told = format!("{id} was told {told:?} before Resumed");
             return ensure(Invariant::EachIsToldExactlyWhatHappened, false, || told);
         };
-        let Resumed { complete, last_seq, affected_peer_ids, peers, resume_token } = resumed;
-        ensure(Invariant::CompleteSaysTheTruth, complete == expected.complete, || {
-            format!("{id} was told complete: {complete}")
-        })?;
-        ensure(Invariant::AffectedAreExactlyThose, affected_peer_ids == expected.affected, || {
+        let Resumed { complete, last_seq, affected_peer_ids, peers, .. } = resumed;
+        let invariant =
+            if expected.complete { Invariant::CompleteSaysTheTruth } else { Invariant::LossIsTold };
+        ensure(invariant, *complete == expected.complete, || format!("{id} was told complete: {complete}"))?;
+        ensure(Invariant::AffectedAreExactlyThose, *affected_peer_ids == expected.affected, || {
             format!("{id} was told {affected_peer_ids:?} instead of {:?}", expected.affected)
         })?;
-        ensure(Invariant::RequestsAreCarriedOutOnce, last_seq == expected.last_seq, || {
+        ensure(Invariant::RequestsAreCarriedOutOnce, *last_seq == expected.last_seq, || {
             format!("{id} was told {last_seq} instead of {}", expected.last_seq)
         })?;
-        ensure(Invariant::RostersEqualMembership, peers == expected.peers, || {
+        ensure(Invariant::RostersEqualMembership, *peers == expected.peers, || {
             format!("{id} was told {peers:?} instead of {:?}", expected.peers)
-        })?;
-        self.clients[id].view.resumed(complete, &peers, (expected.token, resume_token));
-        Ok(())
+        })
     }
 }

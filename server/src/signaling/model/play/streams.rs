@@ -97,8 +97,28 @@ impl Play {
         self.read_to_end(id, Code::Ok)
     }
 
-    pub(super) async fn detach(&mut self, who: usize, how: u8) -> Checked {
+    pub(super) async fn detach(&mut self, who: usize, how: u8, lost: usize) -> Checked {
         let Some(id) = self.attached(who) else { return Ok(()) };
+        self.lose_responses(id, lost)?;
+        self.lose_stream(id, how).await
+    }
+
+    /// What one peer says leaves the server for another and does not arrive.
+    pub(super) async fn detach_with_a_loss(&mut self, who: usize, rounds: usize) -> Checked {
+        let Some(id) = self.attached(who) else { return Ok(()) };
+        let others = self.reference.others(id).into_iter();
+        let Some(to) = others.into_iter().find(|other| self.clients[*other].wire.is_some()) else {
+            return Ok(());
+        };
+        for _ in 0..rounds {
+            self.lose_responses(to, usize::MAX)?;
+            self.relay(who, to, 3, true, 9).await?;
+        }
+        self.lose_responses(to, usize::MAX)?;
+        self.lose_stream(to, 1).await
+    }
+
+    async fn lose_stream(&mut self, id: Id, how: u8) -> Checked {
         let Some(mut wire) = self.clients[id].wire.take() else { return Ok(()) };
         self.clients[id].is_slow = false;
         match how {
