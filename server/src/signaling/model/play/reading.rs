@@ -32,7 +32,7 @@ enum Read {
 
 /// A response that says something; bare acknowledgements are passed over.
 pub(super) enum Taken {
-    Told(Outgoing, Told),
+    Told(Outgoing, Box<Told>),
     Nothing,
     End(Option<Status>),
 }
@@ -62,7 +62,7 @@ pub(super) fn take(wire: &mut Wire) -> Taken {
             Poll::Ready(Some(Ok(outgoing))) if outgoing.body.is_empty() => {}
             Poll::Ready(Some(Ok(outgoing))) => {
                 let told = told(&outgoing);
-                return Taken::Told(outgoing, told);
+                return Taken::Told(outgoing, Box::new(told));
             }
         }
     }
@@ -161,7 +161,7 @@ impl Play {
         let taken = take(wire);
         let next = self.reference.sessions[id].next();
         let (outgoing, told) = match taken {
-            Taken::Told(outgoing, told) => (outgoing, told),
+            Taken::Told(outgoing, told) => (outgoing, *told),
             Taken::Nothing | Taken::End(_) if !matches!(next, Next::Nothing) => {
                 let what = format!("{id} was not told {next:?}");
                 return ensure(Invariant::EachIsToldExactlyWhatHappened, false, || what).map(|()| None);

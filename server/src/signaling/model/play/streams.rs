@@ -23,6 +23,12 @@ use crate::signaling::model::{
 };
 use proptest::test_runner::TestCaseError;
 
+/// Whether a stream without a session was told so.
+fn is_refused_with(taken: &Taken, code: Refused) -> bool {
+    let Taken::Told(outgoing, told) = taken else { return false };
+    matches!(&**told, Told::Rejected(rejected) if rejected.code() == code && outgoing.seq == 0)
+}
+
 impl Play {
     pub(super) async fn join(&mut self, room: usize) -> Checked {
         let opened = self.world.open();
@@ -34,7 +40,7 @@ impl Play {
         wire.ask(&SignalRequest { seq: 1, ack: 0, message: Some(Asked::Join(join)) });
         self.settle().await;
         let (seq, told) = match take(&mut wire) {
-            Taken::Told(outgoing, told) => (outgoing.seq, told),
+            Taken::Told(outgoing, told) => (outgoing.seq, *told),
             Taken::Nothing | Taken::End(_) => return Err(TestCaseError::fail("a join was not answered")),
         };
         let rooms = self.reference.rooms.iter().filter(|room| !room.is_empty()).count();
@@ -169,8 +175,7 @@ impl Play {
         if !is_good {
             self.settle().await;
             let taken = take(&mut wire);
-            let is_refused = matches!(&taken, Taken::Told(outgoing, Told::Rejected(rejected))
-                if rejected.code() == Refused::SessionUnknown && outgoing.seq == 0);
+            let is_refused = is_refused_with(&taken, Refused::SessionUnknown);
             ensure(Invariant::VoidTokensResumeNothing, is_refused, || format!("{id} with token {place}"))?;
             self.lose(wire).await;
             return Ok(());
@@ -180,8 +185,7 @@ impl Play {
             self.reference.sessions[id].detached_at = self.reference.now_ms;
             self.settle().await;
             let taken = take(&mut wire);
-            let is_refused = matches!(&taken, Taken::Told(outgoing, Told::Rejected(rejected))
-                if rejected.code() == Refused::InvalidArgument && outgoing.seq == 0);
+            let is_refused = is_refused_with(&taken, Refused::InvalidArgument);
             ensure(Invariant::EndsSayWhy, is_refused, || format!("{id} handled what was never sent"))?;
             self.lose(wire).await;
             return Ok(());
