@@ -336,6 +336,10 @@ impl Reference {
         let last_seq = session.requests;
         session.resumed = Some(Resumption { complete, last_seq, affected, peers, token: issued });
         session.replay = Some(session.oldest);
+        if !complete {
+            // The roster has said that they came.
+            session.waiting.retain(|note| !matches!(note.about, About::Came(_)));
+        }
         self.set_attached(id, true);
     }
 
