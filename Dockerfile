@@ -10,9 +10,10 @@ COPY server/Cargo.toml server/
 COPY peer/Cargo.toml peer/
 COPY tui-client/Cargo.toml tui-client/
 COPY bench/Cargo.toml bench/
+COPY simulation/Cargo.toml simulation/
 # Empty sources in place of ours, and no mention of tests, which would have to be there.
 RUN mkdir proto && touch proto/lib.rs && echo 'fn main() {}' >build.rs \
-    && for package in server peer tui-client bench; do \
+    && for package in server peer tui-client bench simulation; do \
         mkdir $package/src && touch $package/src/lib.rs && echo 'fn main() {}' >$package/src/main.rs \
         && awk '/^\[/ { skip = /^\[\[(test|bench|example)\]\]/ } !skip' $package/Cargo.toml >manifest \
         && mv manifest $package/Cargo.toml || exit; \

@@ -13,11 +13,15 @@ const MODULE_DOC_LINES_MAX: usize = 5;
 
 /// Crates that the named package must not depend on, at run or build time.
 const FORBIDDEN_DEPENDENCIES: &[(&str, &[&str])] = &[
-    ("Cargo.toml", &["patchcord", "patchcord-peer", "patchcord-server", "webrtc", "rtc"]),
-    ("server/Cargo.toml", &["patchcord", "patchcord-peer", "webrtc", "rtc"]),
-    ("peer/Cargo.toml", &["patchcord", "patchcord-server"]),
-    ("tui-client/Cargo.toml", &["patchcord-proto", "tonic", "webrtc", "rtc"]),
-    ("bench/Cargo.toml", &["patchcord"]),
+    (
+        "Cargo.toml",
+        &["patchcord", "patchcord-peer", "patchcord-server", "patchcord-simulation", "webrtc", "rtc"],
+    ),
+    ("server/Cargo.toml", &["patchcord", "patchcord-peer", "patchcord-simulation", "webrtc", "rtc"]),
+    ("peer/Cargo.toml", &["patchcord", "patchcord-server", "patchcord-simulation"]),
+    ("tui-client/Cargo.toml", &["patchcord-proto", "patchcord-simulation", "tonic", "webrtc", "rtc"]),
+    ("bench/Cargo.toml", &["patchcord", "patchcord-simulation"]),
+    ("simulation/Cargo.toml", &["patchcord", "webrtc", "rtc"]),
 ];
 
 /// Crates that files under a folder must not name, except in files that begin with one of the last list.
@@ -33,6 +37,7 @@ const FORBIDDEN_NAMES: &[(&str, &[&str], &[&str])] = &[
     ("peer/examples/", &["webrtc", "rtc", "patchcord_server", "tonic"], &[]),
     ("tui-client/src/", &["patchcord_proto", "tonic", "webrtc", "rtc"], &[]),
     ("tui-client/src/", &["patchcord_server"], &["tui-client/src/host"]),
+    ("simulation/src/", &["patchcord_proto", "webrtc", "rtc"], &[]),
 ];
 
 /// What is below the terminal client says what it has to say through `tracing` and through its API.
@@ -45,6 +50,13 @@ fn dependencies_point_the_way_the_design_says() {
         wrong_dependencies(manifest, &std::fs::read_to_string(root().join(manifest)).unwrap(), forbidden)
     });
     none(findings);
+}
+
+#[test]
+fn nothing_but_the_simulation_asks_for_numbers_that_can_be_foretold() {
+    none(text_files().filter(|(path, _)| path.ends_with("Cargo.toml")).flat_map(|(path, text)| {
+        if path == "simulation/Cargo.toml" { Vec::new() } else { simulated(&path, &text) }
+    }));
 }
 
 #[test]
@@ -99,6 +111,12 @@ fn wrong_dependencies(path: &str, manifest: &str, forbidden: &[&str]) -> Vec<Str
         }
     }
     findings
+}
+
+fn simulated(path: &str, manifest: &str) -> Vec<String> {
+    let asks = |line: &str| line.contains("\"simulation\"") || line.contains("/simulation\"");
+    let lines = manifest.lines().enumerate().filter(|(_, line)| asks(line) && !line.starts_with("members"));
+    lines.map(|(number, _)| format!("{path}:{}: asks for the feature simulation", number + 1)).collect()
 }
 
 fn wrong_names(path: &str, text: &str) -> Vec<String> {
@@ -292,6 +310,14 @@ fn a_forbidden_dependency_is_found_under_any_name_and_target() {
     assert!(
         check("[dependencies]\ntonic-health = \"0.14\"\n[dev-dependencies]\ntonic = \"0.14\"").is_empty()
     );
+}
+
+#[test]
+fn a_feature_that_foretells_numbers_is_found() {
+    let check = |manifest| simulated("a/Cargo.toml", manifest).len();
+    assert_eq!(check("[dependencies]\nb = { path = \"b\", features = [\"simulation\"] }"), 1);
+    assert_eq!(check("[features]\ndefault = [\n\"b/simulation\"\n]"), 1);
+    assert_eq!(check("[workspace]\nmembers = [\"simulation\"]\n[features]\nsimulation = []"), 0);
 }
 
 #[test]

@@ -61,6 +61,11 @@ pub(crate) enum NoWay {
 
 /// Connects to `url`, within our limits.
 pub(crate) async fn connect(url: &str, ca_certificate: Option<&CaCertificate>) -> Result<Channel, NoWay> {
+    endpoint(url, ca_certificate)?.connect().await.map_err(|error| what_failed(&error))
+}
+
+/// The server at `url`, with our limits.
+pub(crate) fn endpoint(url: &str, ca_certificate: Option<&CaCertificate>) -> Result<Endpoint, NoWay> {
     let uri: http::Uri = url.parse().map_err(|_| NoWay::InvalidUrl)?;
     if uri.host().is_none() {
         return Err(NoWay::InvalidUrl);
@@ -76,8 +81,7 @@ pub(crate) async fn connect(url: &str, ca_certificate: Option<&CaCertificate>) -
         .keep_alive_timeout(KEEPALIVE_TIMEOUT)
         .keep_alive_while_idle(true)
         .tcp_nodelay(true);
-    let endpoint = if secured { over_tls(plain, ca_certificate)? } else { plain };
-    endpoint.connect().await.map_err(|error| what_failed(&error))
+    if secured { over_tls(plain, ca_certificate) } else { Ok(plain) }
 }
 
 fn over_tls(endpoint: Endpoint, ca_certificate: Option<&CaCertificate>) -> Result<Endpoint, NoWay> {

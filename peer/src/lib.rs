@@ -22,10 +22,14 @@ mod mesh;
 mod negotiation;
 mod peer_id;
 pub mod probe;
+mod random;
 mod rate;
 mod room;
 mod runtime;
 mod signaling;
+#[cfg(feature = "simulation")]
+#[doc(hidden)]
+pub mod simulation;
 mod source_filter;
 mod timeline;
 mod turn_shim;

@@ -24,6 +24,8 @@ use stream::{Opening, Server};
 
 pub use observer::Observer;
 pub(crate) use observer::Unobserved;
+pub use stream::Connect;
+pub(crate) use stream::over_the_network;
 pub(crate) use wire::{describe, leave_reason};
 
 /// Requests that wait for the session, which takes them at once unless it is stuck.
@@ -103,15 +105,16 @@ impl Signaling {
     pub(crate) async fn join(
         config: &Config,
     ) -> Result<(Self, Joined, mpsc::Receiver<SignalingEvent>), JoinError> {
-        Self::join_observed(config, Unobserved).await
+        Self::join_with(config, Unobserved, over_the_network()).await
     }
 
-    /// As [`Signaling::join`], with somebody who looks on.
-    pub(crate) async fn join_observed(
+    /// As [`Signaling::join`], with somebody who looks on, over connections made so.
+    pub(crate) async fn join_with(
         config: &Config,
         observer: impl Observer,
+        connect: Connect,
     ) -> Result<(Self, Joined, mpsc::Receiver<SignalingEvent>), JoinError> {
-        let opening = Self::open(config, Box::new(observer));
+        let opening = Self::open(config, Box::new(observer), connect);
         tokio::time::timeout(config.join_timeout, opening).await.unwrap_or_else(|_| {
             Err(JoinError::Timeout { url: config.server.clone(), timeout: config.join_timeout })
         })
@@ -120,6 +123,7 @@ impl Signaling {
     async fn open(
         config: &Config,
         mut observer: Box<dyn Observer>,
+        connect: Connect,
     ) -> Result<(Self, Joined, mpsc::Receiver<SignalingEvent>), JoinError> {
         let join = request::Join {
             room: config.room.clone(),
@@ -127,7 +131,8 @@ impl Signaling {
             user_agent: config.user_agent.clone(),
             access_token: String::new(),
         };
-        let server = Server { url: config.server.clone(), ca_certificate: config.ca_certificate.clone() };
+        let (url, ca_certificate) = (config.server.clone(), config.ca_certificate.clone());
+        let server = Server { url, ca_certificate, connect };
         let (stream, opening) =
             stream::open(server.clone(), None, join.clone()).await.map_err(|failure| failure.error)?;
         let (seq, joined) = match opening {

@@ -15,6 +15,7 @@ mod metrics;
 mod name;
 mod outbox;
 mod peer_id;
+mod random;
 mod rate;
 mod reflection;
 mod refusal;
@@ -24,15 +25,24 @@ mod room;
 mod rooms;
 mod session;
 mod signaling;
+#[cfg(feature = "simulation")]
+#[doc(hidden)]
+pub mod simulation;
 mod store;
 mod switchboard;
 
-use std::{net::SocketAddr, sync::Arc, time::Duration};
+use std::{io, net::SocketAddr, sync::Arc, time::Duration};
 
 use patchcord_proto::v1::{room_service_server, signaling_service_server};
-use tokio::{net::TcpListener, task::JoinSet, time::timeout};
+use tokio::{
+    io::{AsyncRead, AsyncWrite},
+    net::TcpListener,
+    task::JoinSet,
+    time::timeout,
+};
+use tokio_stream::Stream;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
-use tonic::service::Routes;
+use tonic::{service::Routes, transport::server::Connected};
 use tonic_health::{ServingStatus, server::HealthReporter};
 
 pub use config::{Allowances, Config, LogFormat, Secret};
@@ -42,7 +52,7 @@ pub use listener::files::raise_limit as raise_open_files_limit;
 use addresses::AddressThrottle;
 use config::{CUT_TIMEOUT, DRAIN_TIMEOUT};
 use ice_servers::IceServers;
-use listener::Incoming;
+use listener::{ConnectionInfo, Incoming};
 use metrics::Metrics;
 use signaling::Exchange;
 use store::memory::{Capacity, Memory};
@@ -86,55 +96,101 @@ pub async fn serve(
     listeners: Listeners,
     shutdown: impl Future<Output = ()> + Send + 'static,
 ) -> Result<(), ServeError> {
-    let config = config.checked()?;
-    let metrics = Arc::new(Metrics::default());
-    let switchboard = Switchboard::new(Arc::clone(&metrics));
-    let store = Arc::new(Memory::new(Arc::clone(&switchboard), Capacity::of(&config)));
-    let exchange = exchange(&config, Arc::clone(&store), switchboard, metrics)?;
-    let stopping = Stopping::default();
-    let public = Door::public(&exchange)?;
-    let admin = match &listeners.admin {
-        Some(_) => Some(Door::admin(&exchange, &stopping.public)?),
-        None => None,
-    };
-    for door in std::iter::once(&public).chain(&admin) {
-        door.report(ServingStatus::Serving).await;
-    }
-    let reporters: Vec<_> = std::iter::once(&public).chain(&admin).map(Door::reporter).collect();
-    // Dropped, they end: no task outlives this future, however it ends.
-    let _cut_at_the_latest = stopping.cut.clone().drop_guard();
-    let mut reporting = JoinSet::new();
-    reporting.spawn(async move { store.report_activity().await });
-    let cut = &stopping.cut;
-    let public = public.serve(&config, listeners.public, &exchange.metrics, &stopping.public, cut);
-    let admin = async {
-        match admin.zip(listeners.admin) {
-            Some((door, listener)) => {
-                door.serve(&config, listener, &exchange.metrics, &stopping.admin, cut).await
-            }
-            None => {
-                stopping.admin.cancelled().await;
-                Ok(())
-            }
-        }
-    };
-    tokio::pin!(public, admin);
-    tokio::select! {
-        outcome = &mut public => return outcome,
-        outcome = &mut admin => return outcome,
-        () = shutdown => {}
-    }
-    tracing::info!("draining");
-    for (reporter, services) in reporters {
-        doors::report(&reporter, services, ServingStatus::NotServing).await;
-    }
-    exchange.switchboard.drain();
-    let outcome = stopping.stop(public, admin).await;
-    exchange.tasks.close();
-    // Their streams are gone, so nothing keeps them.
-    let _ = timeout(CUT_TIMEOUT, exchange.tasks.wait()).await;
-    outcome
+    let node = Node::new(config.checked()?)?;
+    let Node { config, exchange, stopping, .. } = &node;
+    let public = Incoming::public(listeners.public, config, &exchange.metrics, &stopping.cut);
+    let admin =
+        listeners.admin.map(|listener| Incoming::admin(listener, config, &exchange.metrics, &stopping.cut));
+    node.serve(public, admin, shutdown).await
 }
+
+/// All of a server but how connections come to it.
+struct Node {
+    config: Config,
+    store: Arc<Memory>,
+    exchange: Arc<Exchange>,
+    stopping: Stopping,
+}
+
+impl Node {
+    /// For a configuration that was checked.
+    fn new(config: Config) -> Result<Self, ServeError> {
+        let metrics = Arc::new(Metrics::default());
+        let switchboard = Switchboard::new(Arc::clone(&metrics));
+        let store = Arc::new(Memory::new(Arc::clone(&switchboard), Capacity::of(&config)));
+        let exchange = exchange(&config, Arc::clone(&store), switchboard, metrics)?;
+        Ok(Self { config, store, exchange, stopping: Stopping::default() })
+    }
+
+    async fn serve<C>(
+        self,
+        public_connections: impl Connections<C>,
+        admin_connections: Option<impl Connections<C>>,
+        shutdown: impl Future<Output = ()> + Send + 'static,
+    ) -> Result<(), ServeError>
+    where
+        C: Transport,
+    {
+        let Self { config, store, exchange, stopping } = self;
+        let public = Door::public(&exchange)?;
+        let admin = match admin_connections {
+            Some(connections) => Some((Door::admin(&exchange, &stopping.public)?, connections)),
+            None => None,
+        };
+        let doors = || std::iter::once(&public).chain(admin.as_ref().map(|(door, _)| door));
+        for door in doors() {
+            door.report(ServingStatus::Serving).await;
+        }
+        let reporters: Vec<_> = doors().map(Door::reporter).collect();
+        // Dropped, they end: no task outlives this future, however it ends.
+        let _cut_at_the_latest = stopping.cut.clone().drop_guard();
+        let mut reporting = JoinSet::new();
+        reporting.spawn(async move { store.report_activity().await });
+        let public = public.serve(&config, public_connections, &stopping.public);
+        let admin = async {
+            match admin {
+                Some((door, connections)) => door.serve(&config, connections, &stopping.admin).await,
+                None => {
+                    stopping.admin.cancelled().await;
+                    Ok(())
+                }
+            }
+        };
+        tokio::pin!(public, admin);
+        tokio::select! {
+            biased;
+            outcome = &mut public => return outcome,
+            outcome = &mut admin => return outcome,
+            () = shutdown => {}
+        }
+        tracing::info!("draining");
+        for (reporter, services) in reporters {
+            doors::report(&reporter, services, ServingStatus::NotServing).await;
+        }
+        exchange.switchboard.drain();
+        let outcome = stopping.stop(public, admin).await;
+        exchange.tasks.close();
+        // Their streams are gone, so nothing keeps them.
+        let _ = timeout(CUT_TIMEOUT, exchange.tasks.wait()).await;
+        outcome
+    }
+}
+
+/// What a door is served over.
+trait Transport:
+    AsyncRead + AsyncWrite + Connected<ConnectInfo = ConnectionInfo> + Unpin + Send + 'static
+{
+}
+
+impl<C> Transport for C where
+    C: AsyncRead + AsyncWrite + Connected<ConnectInfo = ConnectionInfo> + Unpin + Send + 'static
+{
+}
+
+/// Connections as they come.
+trait Connections<C>: Stream<Item = io::Result<C>> + Send + 'static {}
+
+impl<C, S> Connections<C> for S where S: Stream<Item = io::Result<C>> + Send + 'static {}
 
 /// The steps of an end.
 #[derive(Default)]
@@ -161,6 +217,7 @@ impl Stopping {
         let admin = async {
             tokio::pin!(admin);
             tokio::select! {
+                biased;
                 outcome = &mut admin => outcome,
                 () = self.admin.cancelled() => self.end(admin, CUT_TIMEOUT).await,
             }
@@ -236,24 +293,18 @@ impl Door {
         doors::report(&self.reporter, self.services, status).await;
     }
 
-    async fn serve(
+    async fn serve<C: Transport>(
         self,
         config: &Config,
-        listener: TcpListener,
-        metrics: &Arc<Metrics>,
+        connections: impl Connections<C>,
         stopping: &CancellationToken,
-        cut: &CancellationToken,
     ) -> Result<(), ServeError> {
         let Self { name, routes, .. } = self;
-        let incoming = match name {
-            "admin" => Incoming::admin(listener, config, metrics, cut),
-            _ => Incoming::public(listener, config, metrics, cut),
-        };
         doors::transport(config)
             // Plain HTTP is for /metrics and the probes.
             .accept_http1(name == "admin")
             .add_routes(routes)
-            .serve_with_incoming_shutdown(incoming, stopping.clone().cancelled_owned())
+            .serve_with_incoming_shutdown(connections, stopping.clone().cancelled_owned())
             .await
             .map_err(|source| ServeError::Door { door: name, source })
     }

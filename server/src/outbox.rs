@@ -17,7 +17,10 @@ use patchcord_proto::v1::LeaveReason;
 use tokio::{sync::Notify, time::Instant};
 use tonic::Status;
 
-use crate::frame::{Frame, Outgoing};
+use crate::{
+    frame::{Frame, Outgoing},
+    peer_id::PeerId,
+};
 use queue::Queue;
 use retained::Retained;
 
@@ -131,7 +134,7 @@ impl Outbox {
         has_room
     }
 
-    /// Keeps back what comes until [`Outbox::open`] or [`Outbox::release`].
+    /// Keeps back what comes until [`Outbox::open`], [`Outbox::attach`] or [`Outbox::release`].
     pub fn hold(&self) {
         self.state.lock().queue.hold();
     }
@@ -219,8 +222,9 @@ impl Outbox {
     }
 
     /// Begins another stream with `resumed` and all that is kept, in place of any that is open. What is missing
-    /// is told by then. Gives the reader's number.
-    pub fn attach(&self, resumed: Frame) -> u64 {
+    /// is told by then, and the peer goes on with this roster if it is. What came since [`Outbox::hold`] follows.
+    /// Gives the reader's number.
+    pub fn attach(&self, resumed: Frame, roster: &[PeerId]) -> u64 {
         let mut state = self.state.lock();
         state.reader += 1;
         state.reader_gone = false;
@@ -228,13 +232,19 @@ impl Outbox {
         state.resumed = Some(resumed);
         state.replay_from = Some(state.retained.oldest());
         state.ack_told = state.ack;
+        state.queue.go_on(roster);
         state.wake();
         state.reader
     }
 
-    /// Lets the reader of this outbox, which has no session, go on with that of another.
+    /// Lets the reader of this outbox, which has no session, go on with that of another. When it is gone
+    /// already, the other has lost it too.
     pub fn redirect(&self, to: Arc<Outbox>, reader: u64) {
         let mut state = self.state.lock();
+        if state.reader_gone {
+            drop(state);
+            return to.close(reader);
+        }
         state.redirect = Some((to, reader));
         state.wake();
     }

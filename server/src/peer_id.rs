@@ -13,10 +13,10 @@ const ALPHABET: &[u8; 32] = b"abcdefghijklmnopqrstuvwxyz234567";
 pub struct PeerId([u8; PEER_ID_BYTES]);
 
 impl PeerId {
-    /// A new id from the operating system's random source.
+    /// A new id.
     pub fn random() -> Self {
         let mut bits = [0; 10];
-        getrandom::fill(&mut bits).expect("the operating system gives random bytes once it has booted");
+        crate::random::fill(&mut bits);
         Self::from_bits(bits)
     }
 

@@ -17,10 +17,10 @@ pub struct ResumeToken([u8; RESUME_TOKEN_BYTES]);
 pub struct TokenHash([u8; 32]);
 
 impl ResumeToken {
-    /// A new one from the operating system's random source.
+    /// A new one.
     pub fn random() -> Self {
         let mut token = [0; RESUME_TOKEN_BYTES];
-        getrandom::fill(&mut token).expect("the operating system gives random bytes once it has booted");
+        crate::random::fill(&mut token);
         Self(token)
     }
 

@@ -186,14 +186,20 @@ impl StreamingService<SignalRequest> for Signaling {
     }
 }
 
-impl Stream for Responses {
-    type Item = Result<Outgoing, Status>;
-
-    fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+impl Responses {
+    fn follow_redirect(&mut self) {
         if let Some((outbox, reader)) = self.outbox.take_redirect() {
             self.outbox = outbox;
             self.reader = reader;
         }
+    }
+}
+
+impl Stream for Responses {
+    type Item = Result<Outgoing, Status>;
+
+    fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        self.follow_redirect();
         let next = std::task::ready!(self.outbox.poll_next(self.reader, context));
         if let Some(Ok(Outgoing { relayed_at: Some(relayed_at), .. })) = &next {
             self.metrics.relay_seconds.observe(relayed_at.elapsed().as_secs_f64());
@@ -204,6 +210,11 @@ impl Stream for Responses {
 
 impl Drop for Responses {
     fn drop(&mut self) {
+        // The session that it was to go on with has to know, also if nothing of it was read.
+        self.follow_redirect();
         self.outbox.close(self.reader);
     }
 }
+
+#[cfg(test)]
+mod model;

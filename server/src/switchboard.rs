@@ -14,6 +14,7 @@ use crate::{
     metrics::Metrics,
     outbox::{Ending, NotTaken, Outbox},
     peer_id::PeerId,
+    random,
 };
 
 /// Why a peer is told to go by an operator.
@@ -101,9 +102,12 @@ impl Switchboard {
     pub fn drain(&self) {
         let mut lines = self.lines.write();
         lines.draining = true;
-        let outboxes: Vec<Arc<Outbox>> = lines.outboxes.values().cloned().collect();
+        let mut outboxes: Vec<_> =
+            lines.outboxes.iter().map(|(peer_id, outbox)| (*peer_id, Arc::clone(outbox))).collect();
         drop(lines);
-        for outbox in outboxes {
+        // In an order that depends on nothing but the peers.
+        outboxes.sort_unstable_by_key(|(peer_id, _)| *peer_id);
+        for (_, outbox) in outboxes {
             let reason = LeaveReason::ServerShutdown;
             let message = "the server is shutting down";
             let last = go_away(reason, Action::Rejoin, random_up_to(RECONNECT_SPREAD), message);
@@ -119,6 +123,5 @@ impl Drop for Line {
 }
 
 fn random_up_to(longest: Duration) -> Duration {
-    let random = getrandom::u32().expect("the operating system gives random bytes once it has booted");
-    longest.mul_f64(f64::from(random) / f64::from(u32::MAX))
+    longest.mul_f64(f64::from(random::u32()) / f64::from(u32::MAX))
 }

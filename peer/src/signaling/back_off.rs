@@ -18,7 +18,7 @@ impl BackOff {
         let bound = self.bound();
         self.failures = self.failures.saturating_add(1);
         // Without a random source all that is lost is the spread.
-        let random = getrandom::u32().unwrap_or(u32::MAX);
+        let random = crate::random::u32().unwrap_or(u32::MAX);
         bound.mul_f64(f64::from(random) / f64::from(u32::MAX))
     }
 

@@ -106,10 +106,9 @@ impl Session {
                 event = (!lost.is_empty()).then_some(SignalingEvent::Lost(lost));
             }
             tokio::select! {
-                request = self.requests.recv() => match request {
-                    Some(request) => self.take(request),
-                    None => return End::Abandoned,
-                },
+                // In this order none starves another: what goes out is bounded by what is acknowledged, and what
+                // comes in by what the room takes.
+                biased;
                 permit = stream.requests.reserve(), if writable && (overdue || self.ledger.has_next()) => {
                     // When it is closed, the response half tells why.
                     writable = permit.is_ok();
@@ -130,6 +129,10 @@ impl Session {
                     Ok(None) if self.leaving => return ended("the server ended the stream"),
                     Ok(None) => return End::Lost("the server ended the stream".into()),
                     Err(status) => return End::Lost(wire::describe(&status)),
+                },
+                request = self.requests.recv() => match request {
+                    Some(request) => self.take(request),
+                    None => return End::Abandoned,
                 },
                 () = sleep_until(acknowledge_at), if !overdue => {}
             }
@@ -217,6 +220,7 @@ impl Session {
         tokio::pin!(future);
         loop {
             tokio::select! {
+                biased;
                 output = &mut future => return Some(output),
                 request = self.requests.recv() => self.take(request?),
             }

@@ -1,7 +1,7 @@
 //! One gRPC stream to the server and its first exchange: a join, or the resumption of a session. An
 //! attempt that fails leaves nothing behind.
 
-use std::time::Duration;
+use std::{pin::Pin, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use patchcord_proto::{
@@ -13,19 +13,39 @@ use patchcord_proto::{
 };
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
-use tonic::Streaming;
+use tonic::{
+    Streaming,
+    transport::{Channel, Endpoint, Error},
+};
 
 use super::wire::describe;
 use crate::{
     CaCertificate, JoinError,
-    endpoint::{NoWay, connect, printable},
+    endpoint::{self, NoWay, printable},
 };
 
-/// Where the server is, and what it is trusted by.
-#[derive(Clone, Debug)]
+/// How an endpoint is connected to: over the network, or what a simulation has for one.
+pub type Connect =
+    Arc<dyn Fn(Endpoint) -> Pin<Box<dyn Future<Output = Result<Channel, Error>> + Send>> + Send + Sync>;
+
+/// Where the server is, what it is trusted by, and how it is reached.
+#[derive(Clone)]
 pub(super) struct Server {
     pub url: String,
     pub ca_certificate: Option<CaCertificate>,
+    pub connect: Connect,
+}
+
+impl Server {
+    async fn channel(&self) -> Result<Channel, NoWay> {
+        let endpoint = endpoint::endpoint(&self.url, self.ca_certificate.as_ref())?;
+        (self.connect)(endpoint).await.map_err(|error| endpoint::what_failed(&error))
+    }
+}
+
+/// The way that everybody goes but a simulation.
+pub(crate) fn over_the_network() -> Connect {
+    Arc::new(|endpoint| Box::pin(async move { endpoint.connect().await }))
 }
 
 /// Both halves of an open stream.
@@ -60,9 +80,8 @@ pub(super) async fn open(
     resume: Option<request::Resume>,
     join: request::Join,
 ) -> Result<(Stream, Opening), Failure> {
-    let Server { url, ca_certificate } = server;
-    let channel =
-        connect(&url, ca_certificate.as_ref()).await.map_err(|no_way| unreachable(url.clone(), no_way))?;
+    let channel = server.channel().await.map_err(|no_way| unreachable(server.url.clone(), no_way))?;
+    let url = server.url;
     let (requests, request_rx) = mpsc::channel(1);
     let resuming = resume.is_some();
     let first = match resume {

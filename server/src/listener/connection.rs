@@ -77,7 +77,7 @@ impl Connection {
         cut: &CancellationToken,
     ) -> Self {
         set_options(&stream);
-        let info = ConnectionInfo { peer_address, streams: Arc::new(Semaphore::new(terms.sessions_max)) };
+        let info = ConnectionInfo::new(peer_address, terms.sessions_max);
         Self {
             stream: stream.take(0),
             info,
@@ -118,6 +118,11 @@ fn set_options(stream: &TcpStream) {
 }
 
 impl ConnectionInfo {
+    /// Of a connection that may have so many sessions.
+    pub fn new(peer_address: SocketAddr, sessions_max: usize) -> Self {
+        Self { peer_address, streams: Arc::new(Semaphore::new(sessions_max)) }
+    }
+
     /// A share for one more session, if there is one.
     pub fn stream_permit(&self) -> Option<StreamPermit> {
         let permit = Arc::clone(&self.streams).try_acquire_owned().ok()?;

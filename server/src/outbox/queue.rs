@@ -20,6 +20,8 @@ pub struct Queue {
     waiting: VecDeque<Frame>,
     /// What came between the start of a join and `Joined`, which has to be first.
     held: Option<VecDeque<Frame>>,
+    /// Who came and left meanwhile: a roster may have been made in between.
+    vanished: Vec<Frame>,
     /// Of all but who came, changed and left.
     messages: usize,
     bytes: usize,
@@ -49,6 +51,9 @@ impl Queue {
             About::Left(peer_id) => {
                 let peer_id = *peer_id;
                 if self.has(|about| *about == About::Came(peer_id)) {
+                    if self.held.is_some() {
+                        self.vanished.push(frame);
+                    }
                     return self.remove(|about| about.peer_id() == Some(peer_id));
                 }
                 self.remove(
@@ -82,13 +87,14 @@ impl Queue {
         Some(frame)
     }
 
-    /// Keeps back what comes until [`Queue::open`] or [`Queue::release`].
+    /// Keeps back what comes until [`Queue::open`], [`Queue::go_on`] or [`Queue::release`].
     pub fn hold(&mut self) {
         self.held.get_or_insert_default();
     }
 
     /// Drops what was kept back.
     pub fn release(&mut self) {
+        self.vanished = Vec::new();
         for frame in self.held.take().unwrap_or_default() {
             self.discount(&frame);
         }
@@ -97,9 +103,21 @@ impl Queue {
     /// Lets follow what was kept back, after the session's first frame.
     pub fn open(&mut self, joined: Frame) {
         let held = self.held.take().unwrap_or_default();
+        self.vanished = Vec::new();
         self.count(&joined);
         self.waiting.push_back(joined);
         self.waiting.extend(held);
+    }
+
+    /// Lets follow what was kept back since before a roster was made. The reader goes on with that roster: it says
+    /// of these peers that they came, so that they leave must be told.
+    pub fn go_on(&mut self, roster: &[PeerId]) {
+        let held = self.held.take().unwrap_or_default();
+        let vanished = std::mem::take(&mut self.vanished).into_iter();
+        self.waiting.extend(held);
+        self.waiting.retain(|frame| !matches!(frame.about, About::Came(came) if roster.contains(&came)));
+        self.waiting
+            .extend(vanished.filter(|left| left.about.peer_id().is_some_and(|id| roster.contains(&id))));
     }
 
     /// Drops everything.

@@ -199,7 +199,7 @@ fn the_next_stream_begins_with_what_was_not_acknowledged() {
     outbox.detach();
     outbox.push(frame(4));
     assert!(outbox.acknowledge(2) && !outbox.acknowledge(4));
-    let reader = outbox.attach(Frame::pong(9));
+    let reader = outbox.attach(Frame::pong(9), &[]);
     let mut context = Context::from_waker(Waker::noop());
     let mut next = || match outbox.poll_next(reader, &mut context) {
         Poll::Ready(Some(Ok(outgoing))) => Some((outgoing.seq, nonce(&outgoing))),
@@ -211,6 +211,17 @@ fn the_next_stream_begins_with_what_was_not_acknowledged() {
     assert!(matches!(take(&outbox), Poll::Ready(Some(Err(status))) if status.code() == tonic::Code::Aborted));
     outbox.close(0);
     assert!(!outbox.condition().reader_gone, "the earlier reader has no say");
+}
+
+#[test]
+fn a_reader_that_is_gone_before_it_is_sent_on_is_gone_for_the_next_session_too() {
+    let (session, claiming) = (opened(), Outbox::new());
+    session.detach();
+    let reader = session.attach(Frame::pong(1), &[]);
+    assert!(!session.condition().reader_gone);
+    claiming.close(0);
+    claiming.redirect(Arc::clone(&session), reader);
+    assert!(session.condition().reader_gone);
 }
 
 #[test]

@@ -107,6 +107,8 @@ impl Session<'_> {
         let Some(claimable) = &mut self.caller.claimable else { return };
         let resume_token = claimable.issue(Some(token)).reveal();
         self.token_is_used = true;
+        // What comes while the roster is made is not to be mixed up with what waits and is in it.
+        outbox.hold();
         let roster = self.roster().await;
         let missing = outbox.missing();
         let complete = missing == Missing::Nothing;
@@ -117,7 +119,12 @@ impl Session<'_> {
             peers: roster.iter().map(|member| frame::peer(member)).collect(),
             resume_token,
         };
-        let reader = outbox.attach(Frame::unnumbered(Told::Resumed(resumed)));
+        // Without a loss what waits tells who came.
+        let told_by_roster: Vec<_> = match complete {
+            true => Vec::new(),
+            false => roster.iter().map(|member| member.peer_id).collect(),
+        };
+        let reader = outbox.attach(Frame::unnumbered(Told::Resumed(resumed)), &told_by_roster);
         claimed_by.redirect(outbox, reader);
         let address = stream.address;
         self.caller.stream = Some(stream);

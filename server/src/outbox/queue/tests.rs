@@ -240,3 +240,25 @@ fn a_join_that_fails_leaves_nothing_counted() {
     assert_eq!((queue.messages, queue.bytes), (0, 0));
     assert!(queue.take().is_none());
 }
+
+#[test]
+fn who_a_roster_has_told_of_leaves_although_nobody_read_that_it_came() {
+    let come = |number| Frame::peer_joined(&member(peer(number), "somebody"));
+    let leave = |number| Frame::peer_left(peer(number), LeaveReason::Left);
+    let mut queue = Queue::default();
+    queue.put(come(1));
+    queue.put(come(2));
+    queue.hold();
+    queue.put(come(3));
+    queue.put(leave(3));
+    queue.put(come(4));
+    queue.put(leave(4));
+    queue.put(leave(2));
+    queue.put(come(5));
+    // Peer 4 had left before the roster was made; peer 5 came after.
+    queue.go_on(&[peer(1), peer(2), peer(3)]);
+    queue.put(leave(1));
+    queue.put(leave(5));
+    let told: Vec<_> = std::iter::from_fn(|| queue.take()).map(|frame| frame.about).collect();
+    assert_eq!(told, [About::Left(peer(2)), About::Left(peer(3)), About::Left(peer(1))]);
+}
