@@ -14,10 +14,10 @@ use portable_pty::{ChildKiller, CommandBuilder, ExitStatus, MasterPty, PtySize, 
 
 const DEADLINE: Duration = Duration::from_secs(30);
 
-/// What came out of the terminal.
 /// Enters the alternate screen; raw mode is on by then.
 const SWITCH_ON: &[u8] = b"\x1b[?1049h";
 
+/// What came out of the terminal.
 struct Output {
     parser: vt100::Parser,
     raw: Vec<u8>,
