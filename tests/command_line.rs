@@ -29,6 +29,8 @@ fn the_long_help_documents_variables_exit_codes_and_json() {
         "PATCHCORD_SERVER",
         "PATCHCORD_NAME",
         "PATCHCORD_ICE_SERVERS",
+        "PATCHCORD_RELAY_ONLY",
+        "PATCHCORD_CA_FILE",
         "PATCHCORD_LOG",
         "http://127.0.0.1:50051",
         "Exit codes:",
@@ -37,18 +39,21 @@ fn the_long_help_documents_variables_exit_codes_and_json() {
     for part in documented {
         assert!(out.contains(part), "{part} is missing:\n{out}");
     }
+    let doctor = run(&["doctor", "--help"], &[]).1;
+    assert!(doctor.contains("PATCHCORD_SERVER") && doctor.contains("a chat will not work"), "{doctor}");
     assert!(run(&["rooms", "--help"], &[]).1.contains("PATCHCORD_ADMIN"));
     assert!(run(&["host", "--help"], &[]).1.contains("PATCHCORD_BIND"));
 }
 
 #[test]
 fn a_mistake_is_told_and_has_a_code_of_its_own() {
-    let mistakes: [&[&str]; 5] = [
+    let mistakes: [&[&str]; 6] = [
         &["join"],
         &["join", "lobby", "--plain", "--json"],
         &["join", "lobby", "--server", "ftp://host"],
         &["host", "--bind", "nowhere"],
         &["join", "lobby", "--ice-server", "turn:host:3478"],
+        &["join", "lobby", "--ice-server", "turn:user:credential@host:3478"],
     ];
     for arguments in mistakes {
         let (code, out, err) = run(arguments, &[]);
@@ -58,12 +63,27 @@ fn a_mistake_is_told_and_has_a_code_of_its_own() {
 }
 
 #[test]
+fn a_file_of_authorities_that_is_none_is_told() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("no.pem");
+    std::fs::write(&path, "no certificate").unwrap();
+    let path = path.to_str().unwrap();
+    for (path, part) in [(path, "BEGIN CERTIFICATE"), ("/nowhere/at/all", "No such file")] {
+        let (code, out, err) = run(&["join", "lobby", "--plain", "--ca-file", path], &[]);
+        assert_eq!((code, out.as_str(), err.lines().count()), (Some(2), "", 1), "{err}");
+        assert!(err.contains("--ca-file") && err.contains(part), "{err}");
+        assert_eq!(run(&["doctor"], &[("PATCHCORD_CA_FILE", path)]).0, Some(2));
+    }
+}
+
+#[test]
 fn an_empty_variable_counts_as_not_set() {
     let server = Server::start();
     let mut command = program("patchcord");
     command.args(["join", "lobby", "--local-address", "127.0.0.1", "--json"]);
     command.env("PATCHCORD_SERVER", &server.public).env("USER", "ada");
-    for empty in ["PATCHCORD_NAME", "PATCHCORD_ICE_SERVERS", "PATCHCORD_LOG", "PATCHCORD_LOG_LEVEL"] {
+    let ways = ["PATCHCORD_ICE_SERVERS", "PATCHCORD_RELAY_ONLY", "PATCHCORD_CA_FILE"];
+    for empty in ["PATCHCORD_NAME", "PATCHCORD_LOG", "PATCHCORD_LOG_LEVEL"].iter().chain(&ways) {
         command.env(empty, "");
     }
     let client = Child::start("ada", &mut command);

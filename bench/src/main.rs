@@ -2,6 +2,7 @@
 //! All traffic is on loopback; every run is bounded.
 
 mod bulk;
+mod faults;
 mod figures;
 mod opening;
 mod processes;
@@ -54,6 +55,21 @@ enum Benchmark {
         #[arg(long, default_value_t = 10_000)]
         offers: usize,
     },
+    /// Peers that write to each other through the server while connections are cut and processes stopped and
+    /// killed; ends with 1 when a message is lost, doubled or out of order, or rosters do not agree again.
+    Faults(faults::Arguments),
+    /// A process of `faults`.
+    #[command(hide = true)]
+    FaultsPeer(faults::PeerArguments),
+    /// Many sessions that are cut all at once, and how long it takes until all are resumed.
+    Storm {
+        /// Sessions, each on a connection of its own: three open files here and one at the server.
+        #[arg(long, default_value_t = 5000)]
+        sessions: usize,
+        /// Cuts, one after the other.
+        #[arg(long, default_value_t = 3)]
+        runs: usize,
+    },
 }
 
 #[tokio::main]
@@ -64,5 +80,8 @@ async fn main() -> anyhow::Result<()> {
         Benchmark::Chat { texts } => opening::chat(texts).await,
         Benchmark::Bulk { mebibytes, runs } => bulk::bulk(mebibytes, runs).await,
         Benchmark::Relay { offers } => relay::relay(offers).await,
+        Benchmark::Faults(arguments) => faults::faults(arguments).await,
+        Benchmark::FaultsPeer(arguments) => faults::peer(arguments).await,
+        Benchmark::Storm { sessions, runs } => faults::storm::storm(sessions, runs).await,
     }
 }

@@ -16,7 +16,7 @@ use tokio::{
 
 const PATIENCE: Duration = Duration::from_secs(30);
 
-fn program(name: &str) -> anyhow::Result<PathBuf> {
+pub(crate) fn program(name: &str) -> anyhow::Result<PathBuf> {
     let path = std::env::current_exe()?.with_file_name(name);
     if !path.exists() {
         bail!("{name} is not built: run cargo build --release --workspace");
@@ -35,6 +35,9 @@ impl Server {
         let port = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?.port();
         let process = Command::new(program("patchcord-server")?)
             .args(["--listen", &format!("127.0.0.1:{port}"), "--no-admin", "--log-level", "error"])
+            // One address plays everybody here.
+            .args(["--connections-per-address-max", "0", "--connections-per-address-rate", "0"])
+            .args(["--joins-per-address-rate", "0", "--requests-per-session-rate", "0"])
             .kill_on_drop(true)
             .spawn()?;
         let deadline = Instant::now() + PATIENCE;

@@ -3,6 +3,8 @@
 
 use std::net::IpAddr;
 
+use crate::CandidateType;
+
 /// Ports below belong to services that a peer's ephemeral socket cannot have.
 const PORT_MIN: u16 = 1024;
 
@@ -45,6 +47,17 @@ pub(crate) fn check(candidate: &str, loopback: bool) -> Result<(), Unfit> {
         Ok(port) if port >= PORT_MIN => Ok(()),
         Ok(_) => Err(Unfit::Port),
         Err(_) => Err(Unfit::Malformed),
+    }
+}
+
+/// What a candidate attribute says it is; none for the end-of-candidates.
+pub(crate) fn candidate_type(candidate: &str) -> Option<CandidateType> {
+    let mut fields = candidate.split(' ').skip_while(|field| *field != "typ");
+    match fields.nth(1)? {
+        "host" => Some(CandidateType::Host),
+        "srflx" => Some(CandidateType::Srflx),
+        "relay" => Some(CandidateType::Relay),
+        _ => Some(CandidateType::Prflx),
     }
 }
 

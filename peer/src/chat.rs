@@ -57,6 +57,8 @@ pub(crate) enum Heard {
     /// The channel is open in both directions.
     Open {
         display_name: Untrusted,
+        /// Own texts of which it cannot be told whether they were delivered over an earlier channel.
+        failed: Vec<MessageId>,
     },
     Text(IncomingText),
     Typing(bool),
@@ -107,7 +109,11 @@ pub(crate) struct Chat {
     /// Taken and not acknowledged; the first `sent` of them went over the channel that is open now.
     texts: VecDeque<(u64, OutgoingText)>,
     sent: usize,
+    /// The newest text that ever went over a channel.
+    sent_through: u64,
     next_seq: u64,
+    /// The peer has shown that it has heard of this session.
+    known_to_peer: bool,
     open: bool,
     hello_sent: bool,
     /// An engine may lose what arrives in one batch with the end of its own handshake (rtc 0.21.1 does), so
@@ -136,7 +142,9 @@ impl Chat {
             identity,
             texts: VecDeque::new(),
             sent: 0,
+            sent_through: 0,
             next_seq: 1,
+            known_to_peer: false,
             open: false,
             hello_sent: false,
             hello_again: false,
@@ -311,6 +319,7 @@ impl Chat {
         });
         let message_id = text.message_id;
         self.sent += 1;
+        self.sent_through = self.sent_through.max(*seq);
         Some((encode(frame), Some(message_id)))
     }
 }

@@ -4,34 +4,38 @@
 //! task that drives ICE consent, DTLS and SCTP.
 
 use std::{
+    collections::VecDeque,
     net::{IpAddr, SocketAddr},
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering::Relaxed},
     },
-    time::{Duration, Instant},
+    time::Instant,
 };
 
 use bytes::{Bytes, BytesMut};
+use rtc::peer_connection::configuration::RTCOfferOptions;
 use tokio::sync::{Notify, mpsc};
 use webrtc::{
     data_channel::{DataChannel, DataChannelEvent, RTCDataChannelInit},
     peer_connection::{
-        PeerConnection, PeerConnectionBuilder, PeerConnectionEventHandler, RTCConfigurationBuilder,
-        RTCIceCandidateInit, RTCIceGatheringState, RTCIceServer, RTCIceTransportPolicy,
-        RTCPeerConnectionIceEvent, RTCPeerConnectionState, RTCSessionDescription, SettingEngineBuilder,
-        StatsSelector,
+        PeerConnection, PeerConnectionBuilder, RTCIceCandidateInit, RTCSessionDescription, StatsSelector,
     },
 };
 
+mod callbacks;
 mod path;
+mod settings;
 
+use callbacks::Callbacks;
 use path::selected_path;
+use settings::{configuration, settings};
 
 use crate::{
-    ConnectionState, IceServer, IceTransportPolicy, Path, candidate_gate,
+    CaCertificate, ConnectionState, IceServer, IceTransportPolicy, Path, candidate_gate,
     negotiation::{Candidate, DescriptionKind, username_fragments},
     runtime::SettlingRuntime,
+    turn_shim::TurnShims,
 };
 
 const CHAT_CHANNEL_LABEL: &str = "chat";
@@ -46,23 +50,6 @@ const LOCAL_ADDRESSES_MAX: usize = 8;
 
 /// Callbacks waiting to be handled. A candidate that does not fit is lost, as on a network.
 const EVENTS_MAX: usize = 256;
-
-/// Silence until the state is disconnected, and from there until it is failed (the engine's defaults are
-/// 5 and 25 s), and the interval of keepalives.
-const ICE_DISCONNECTED_TIMEOUT: Duration = Duration::from_secs(5);
-const ICE_FAILED_TIMEOUT: Duration = Duration::from_secs(15);
-const ICE_KEEPALIVE_INTERVAL: Duration = Duration::from_secs(2);
-
-/// Between two rounds of connectivity checks (RFC 8445 section 14.2 permits 5 ms), and how many a pair gets. On a fast
-/// path the engine often nominates in the round after the one that succeeded, so its default of 200 ms is felt,
-/// and its default of 7 rounds gives up a pair before a distant peer may have begun.
-const ICE_CHECK_INTERVAL: Duration = Duration::from_millis(20);
-const ICE_CHECKS_MAX: u16 = 500;
-
-/// How long a better pair may take to show up before one of this kind is accepted. A peer-reflexive pair is
-/// often the direct path itself, seen before its candidate came.
-const SRFLX_ACCEPTANCE_WAIT: Duration = Duration::from_millis(100);
-const RELAY_ACCEPTANCE_WAIT: Duration = Duration::from_millis(500);
 
 /// What the engine could not do. Its text goes to logs and people, never decides anything.
 #[derive(Debug, thiserror::Error)]
@@ -80,6 +67,8 @@ impl<E: std::fmt::Display> From<(&str, E)> for EngineError {
 #[derive(Clone, Debug)]
 pub(crate) struct ConnectionConfig {
     pub ice_servers: Vec<IceServer>,
+    /// Trusted beside the platform's authorities, for TURN over TLS.
+    pub ca_certificate: Option<CaCertificate>,
     pub ice_transport_policy: IceTransportPolicy,
     pub local_addresses: Vec<IpAddr>,
 }
@@ -92,6 +81,8 @@ pub(crate) enum ConnectionEvent {
     ChannelOpen,
     ChannelMessage(Bytes),
     ChannelClosed,
+    /// The engine has given up: nothing follows.
+    Stopped,
     /// The peer opened a channel of its own, which this version has no use for.
     ForeignChannel,
 }
@@ -100,12 +91,18 @@ pub(crate) struct Connection {
     engine: Arc<dyn PeerConnection>,
     channel: Arc<dyn DataChannel>,
     callbacks: mpsc::Receiver<ConnectionEvent>,
+    /// Taken from the callbacks and not yet told.
+    held: VecDeque<ConnectionEvent>,
     foreign_channel: Arc<Notify>,
     channel_open: Arc<AtomicBool>,
     on_loopback: bool,
     channel_closed: bool,
     closed: bool,
     local_fragment: Option<String>,
+    local_addresses: Vec<IpAddr>,
+    ice_servers: Vec<IceServer>,
+    turn_shims: TurnShims,
+    restart: bool,
 }
 
 impl Connection {
@@ -115,9 +112,12 @@ impl Connection {
         let channel_open = Arc::<AtomicBool>::default();
         let local_addresses = local_addresses(&config.local_addresses);
         let addresses: Vec<_> = local_addresses.iter().map(|ip| SocketAddr::new(*ip, 0)).collect();
+        let mut turn_shims = TurnShims::default();
+        let ice_servers =
+            turn_shims.serve(&config.ice_servers, config.ca_certificate.as_ref(), &local_addresses).await;
         let relay_only = config.ice_transport_policy == IceTransportPolicy::Relay;
         let builder = PeerConnectionBuilder::new()
-            .with_configuration(configuration(config))
+            .with_configuration(configuration(ice_servers, config.ice_transport_policy))
             .with_setting_engine(settings(relay_only, &local_addresses))
             .with_runtime(Arc::new(SettlingRuntime::new(channel_open.clone())))
             .with_handler(Arc::new(Callbacks {
@@ -141,24 +141,36 @@ impl Connection {
             engine,
             channel,
             callbacks,
+            held: VecDeque::new(),
             foreign_channel,
             channel_open,
             on_loopback: local_addresses.iter().any(IpAddr::is_loopback),
             channel_closed: false,
             closed: false,
             local_fragment: None,
+            local_addresses,
+            ice_servers: config.ice_servers.clone(),
+            turn_shims,
+            restart: false,
         })
     }
 
     /// Creates and sets an offer or an answer.
     pub(crate) async fn describe(&mut self, kind: DescriptionKind) -> Result<String, EngineError> {
         let description = match kind {
-            DescriptionKind::Offer => self.engine.create_offer(None).await,
+            DescriptionKind::Offer => {
+                let ice_restart = std::mem::take(&mut self.restart);
+                self.engine.create_offer(Some(RTCOfferOptions { ice_restart })).await
+            }
             DescriptionKind::Answer => self.engine.create_answer(None).await,
         };
         let description = description.map_err(|error| ("cannot describe the connection", error))?;
         let sdp = description.sdp.clone();
-        self.local_fragment = username_fragments(&sdp).into_iter().next();
+        let fragment = username_fragments(&sdp).into_iter().next();
+        if self.local_fragment != fragment {
+            self.local_fragment = fragment;
+            self.forget_candidates();
+        }
         self.engine
             .set_local_description(description)
             .await
@@ -166,8 +178,39 @@ impl Connection {
         Ok(sdp)
     }
 
-    pub(crate) async fn restart_ice(&self) -> Result<(), EngineError> {
-        self.engine.restart_ice().await.map_err(|error| ("cannot restart ICE", error).into())
+    /// The next offer begins another ICE generation, on new sockets. Not the engine's own restart, which gathers
+    /// before the new generation is there and again after.
+    pub(crate) fn restart_ice(&mut self) {
+        self.restart = true;
+    }
+
+    /// For the next ICE generation. What the engine was told already is not told again: it would forget
+    /// the relayed addresses that the peer may know.
+    pub(crate) async fn set_ice_servers(&mut self, config: &ConnectionConfig) -> Result<(), EngineError> {
+        if self.ice_servers == config.ice_servers {
+            return Ok(());
+        }
+        self.ice_servers.clone_from(&config.ice_servers);
+        let ca_certificate = config.ca_certificate.as_ref();
+        let ice_servers =
+            self.turn_shims.serve(&config.ice_servers, ca_certificate, &self.local_addresses).await;
+        let configuration = configuration(ice_servers, config.ice_transport_policy);
+        let set = self.engine.set_configuration(configuration).await;
+        set.map_err(|error| ("cannot change the ICE servers", error).into())
+    }
+
+    /// Whether this host has other addresses now than those that the connection was made on. Never, if they
+    /// were chosen.
+    pub(crate) fn addresses_changed(&self, config: &ConnectionConfig) -> bool {
+        local_addresses(&config.local_addresses) != self.local_addresses
+    }
+
+    /// Those not told yet are of an ICE generation that is over.
+    fn forget_candidates(&mut self) {
+        while let Ok(event) = self.callbacks.try_recv() {
+            self.held.push_back(event);
+        }
+        self.held.retain(|event| !matches!(event, ConnectionEvent::LocalCandidate(_)));
     }
 
     pub(crate) async fn rollback(&self) -> Result<(), EngineError> {
@@ -204,6 +247,9 @@ impl Connection {
     /// Never ends: after the channel has closed only states and candidates come.
     pub(crate) async fn next_event(&mut self, read_channel: bool) -> ConnectionEvent {
         loop {
+            if let Some(event) = self.held.pop_front() {
+                return event;
+            }
             let event = tokio::select! {
                 biased;
                 Some(event) = self.callbacks.recv() => match event {
@@ -221,9 +267,13 @@ impl Connection {
                     Some(DataChannelEvent::OnMessage(message)) => {
                         ConnectionEvent::ChannelMessage(message.data.freeze())
                     }
-                    Some(DataChannelEvent::OnClose) | None => {
+                    Some(DataChannelEvent::OnClose) => {
                         self.channel_closed = true;
                         ConnectionEvent::ChannelClosed
+                    }
+                    None => {
+                        self.channel_closed = true;
+                        ConnectionEvent::Stopped
                     }
                     Some(_) => continue,
                 },
@@ -310,90 +360,11 @@ fn local_addresses(chosen: &[IpAddr]) -> Vec<IpAddr> {
         .map(|interface| interface.ip())
         .partition(IpAddr::is_loopback);
     let mut addresses = if others.is_empty() { loopback } else { others };
+    // In one order, however the system lists them: a change is then one.
+    addresses.sort();
+    addresses.dedup();
     addresses.truncate(LOCAL_ADDRESSES_MAX);
     addresses
-}
-
-fn configuration(config: &ConnectionConfig) -> webrtc::peer_connection::RTCConfiguration {
-    let ice_servers = config.ice_servers.iter().map(|server| RTCIceServer {
-        urls: server.urls.clone(),
-        username: server.username.clone(),
-        credential: server.credential.clone(),
-    });
-    let policy = match config.ice_transport_policy {
-        IceTransportPolicy::All => RTCIceTransportPolicy::All,
-        IceTransportPolicy::Relay => RTCIceTransportPolicy::Relay,
-    };
-    RTCConfigurationBuilder::new()
-        .with_ice_servers(ice_servers.collect())
-        .with_ice_transport_policy(policy)
-        .build()
-}
-
-fn settings(relay_only: bool, local_addresses: &[IpAddr]) -> webrtc::peer_connection::SettingEngine {
-    // Under a relay-only policy there is no better pair to wait for.
-    let relay_wait = if relay_only { Duration::ZERO } else { RELAY_ACCEPTANCE_WAIT };
-    SettingEngineBuilder::new()
-        .with_ice_timeouts(
-            Some(ICE_DISCONNECTED_TIMEOUT),
-            Some(ICE_FAILED_TIMEOUT),
-            Some(ICE_KEEPALIVE_INTERVAL),
-        )
-        .with_ice_connection_attempts(Some(ICE_CHECK_INTERVAL), Some(ICE_CHECKS_MAX))
-        .with_host_acceptance_min_wait(Some(Duration::ZERO))
-        .with_prflx_acceptance_min_wait(Some(Duration::ZERO))
-        .with_srflx_acceptance_min_wait(Some(SRFLX_ACCEPTANCE_WAIT))
-        .with_relay_acceptance_min_wait(Some(relay_wait))
-        .with_include_loopback_candidate(local_addresses.iter().any(IpAddr::is_loopback))
-        .build()
-}
-
-struct Callbacks {
-    events: mpsc::Sender<ConnectionEvent>,
-    foreign_channel: Arc<Notify>,
-}
-
-impl Callbacks {
-    fn push(&self, event: ConnectionEvent) {
-        if self.events.try_send(event).is_err() {
-            tracing::debug!("an event of the engine came too late or did not fit");
-        }
-    }
-}
-
-#[async_trait::async_trait]
-impl PeerConnectionEventHandler for Callbacks {
-    async fn on_ice_candidate(&self, event: RTCPeerConnectionIceEvent) {
-        match event.candidate.to_json() {
-            Ok(init) => self.push(ConnectionEvent::LocalCandidate(Candidate {
-                candidate: init.candidate,
-                ..Candidate::default()
-            })),
-            Err(error) => tracing::debug!(%error, "a local candidate has no text"),
-        }
-    }
-
-    async fn on_data_channel(&self, _channel: Arc<dyn DataChannel>) {
-        // The engine buffers for channels that nobody reads, without a limit on their number.
-        self.foreign_channel.notify_one();
-    }
-
-    async fn on_ice_gathering_state_change(&self, state: RTCIceGatheringState) {
-        if state == RTCIceGatheringState::Complete {
-            self.push(ConnectionEvent::LocalCandidate(Candidate::default()));
-        }
-    }
-
-    async fn on_connection_state_change(&self, state: RTCPeerConnectionState) {
-        self.push(ConnectionEvent::State(match state {
-            RTCPeerConnectionState::Connecting => ConnectionState::Connecting,
-            RTCPeerConnectionState::Connected => ConnectionState::Connected,
-            RTCPeerConnectionState::Disconnected => ConnectionState::Disconnected,
-            RTCPeerConnectionState::Failed => ConnectionState::Failed,
-            RTCPeerConnectionState::Closed => ConnectionState::Closed,
-            _ => ConnectionState::New,
-        }));
-    }
 }
 
 #[cfg(test)]

@@ -3,7 +3,7 @@
 //! Over TLS the platform's roots are trusted, not a list built into the program: so are the authorities that an
 //! organisation installs, and one that the platform withdraws is not. `SSL_CERT_FILE` replaces them.
 
-use std::{error::Error, time::Duration};
+use std::{error::Error, sync::Arc, time::Duration};
 
 use rustls::{CertificateError, pki_types::CertificateDer, pki_types::pem::PemObject};
 use tonic::transport::{Certificate, Channel, ClientTlsConfig, Endpoint};
@@ -100,6 +100,25 @@ fn over_tls(endpoint: Endpoint, ca_certificate: Option<&CaCertificate>) -> Resul
                 .into(),
         )),
     }
+}
+
+/// For a stream of our own over TLS, with the same trust.
+pub(crate) fn tls_connector(
+    ca_certificate: Option<&CaCertificate>,
+) -> std::io::Result<tokio_rustls::TlsConnector> {
+    let mut roots = rustls::RootCertStore::empty();
+    // One that the system lists and cannot be read vouches for nobody.
+    roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
+    if let Some(ca_certificate) = ca_certificate {
+        roots.add_parsable_certificates(CertificateDer::pem_slice_iter(&ca_certificate.pem).flatten());
+    }
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let config = rustls::ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .map_err(std::io::Error::other)?
+        .with_root_certificates(roots)
+        .with_no_client_auth();
+    Ok(Arc::new(config).into())
 }
 
 /// The innermost error says what happened; the outer ones only that something did.

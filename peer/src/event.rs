@@ -146,7 +146,7 @@ pub enum ConnectionState {
     Connecting,
     /// Packets flow.
     Connected,
-    /// Packets stopped flowing; it may come back by itself.
+    /// Packets stopped flowing; it may come back by itself, and is restarted or replaced if it does not.
     Disconnected,
     /// Given up.
     Failed,
@@ -183,6 +183,18 @@ pub enum CandidateType {
     Prflx,
     /// An address of a TURN server.
     Relay,
+}
+
+impl CandidateType {
+    /// As in candidate attributes (RFC 8839 section 5.1).
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Host => "host",
+            Self::Srflx => "srflx",
+            Self::Prflx => "prflx",
+            Self::Relay => "relay",
+        }
+    }
 }
 
 /// Names one of our own texts, the same for all its receivers. Counts from 1.
@@ -236,7 +248,7 @@ pub enum DeliveryState {
 pub enum ProblemCode {
     /// A connection did not open in [`crate::Config::connect_timeout`].
     ConnectTimeout,
-    /// A connection failed after it was open.
+    /// A connection could not be opened, or was lost and nothing brought it back.
     ConnectionFailed,
     /// The room has more peers than [`crate::Config::mesh_peers_max`]; this one is not connected.
     MeshFull,

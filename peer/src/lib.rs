@@ -10,6 +10,10 @@ mod connection;
 mod endpoint;
 mod error;
 mod event;
+#[cfg(feature = "fuzzing")]
+#[doc(hidden)]
+pub mod fuzzing;
+mod handshake_flight;
 mod inspect;
 mod link;
 #[cfg(feature = "measure")]
@@ -17,6 +21,7 @@ pub mod measure;
 mod mesh;
 mod negotiation;
 mod peer_id;
+pub mod probe;
 mod random;
 mod rate;
 mod room;
@@ -26,6 +31,8 @@ mod signaling;
 #[doc(hidden)]
 pub mod simulation;
 mod source_filter;
+mod timeline;
+mod turn_shim;
 mod untrusted;
 
 pub use config::{Config, ConnectPolicy, IceServer, IceTransportPolicy};
@@ -38,4 +45,5 @@ pub use event::{
 pub use inspect::{Inspector, RoomChange, RoomCounters, RoomDetails, RoomPeer};
 pub use peer_id::PeerId;
 pub use room::{ConnectionReport, Departure, Recipients, Room, RoomInfo};
+pub use timeline::{ConnectionStep, TimelineEntry};
 pub use untrusted::Untrusted;

@@ -19,19 +19,23 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     ConnectionReport, ConnectionState, DeliveryState, Event, IceServer, LeaveReason, MessageId, Path, Peer,
-    PeerId,
+    PeerId, SignalingState,
     chat::{Chat, Identity, OutgoingFrame, OutgoingText},
     connection::{Connection, ConnectionConfig, ConnectionEvent, EngineError},
     negotiation::{Candidate, DescriptionKind, Input, Negotiation},
     rate::TokenBucket,
+    timeline::Timeline,
 };
 
 mod chatting;
 mod connecting;
 mod events;
+mod recovering;
+mod recovery;
 mod returning;
 
 pub(crate) use events::EventSender;
+use recovery::Recovery;
 
 /// Commands that wait for a link. A peer that floods us with signaling fills it and is cut off.
 const COMMANDS_MAX: usize = 2048;
@@ -62,7 +66,9 @@ pub(crate) enum Command {
     Typing(bool),
     DisplayName(String),
     Report(oneshot::Sender<ConnectionReport>),
-    /// New ICE servers, for the next connection.
+    /// Whether anything reaches the server.
+    Signaling(SignalingState),
+    /// New ICE servers, for the next ICE generation.
     IceServers(Vec<IceServer>),
     /// The server says what the peer is now.
     PeerUpdated(Peer),
@@ -133,6 +139,11 @@ impl LinkHandle {
             chat: Chat::new(context.identity.clone()),
             negotiation: Negotiation::new(polite, context.candidates_max),
             attempt: None,
+            mesh_place: None,
+            recovery: None,
+            abandoned: None,
+            signaling: SignalingState::Connected,
+            timeline: Timeline::default(),
             state: ConnectionState::New,
             state_since: Instant::now(),
             path: None,
@@ -168,7 +179,10 @@ struct Attempt {
     begun: Instant,
     opened_in: Option<Duration>,
     next_path: Instant,
-    _mesh_place: OwnedSemaphorePermit,
+    /// The engine has given it up.
+    dead: bool,
+    /// Candidates of both sides in this ICE generation were told to the timeline.
+    candidate_told: [bool; 2],
 }
 
 struct Link {
@@ -185,6 +199,14 @@ struct Link {
     chat: Chat,
     negotiation: Negotiation,
     attempt: Option<Attempt>,
+    /// Kept from one connection to the next that replaces it.
+    mesh_place: Option<OwnedSemaphorePermit>,
+    /// An open chat has lost its connection and is to get it back.
+    recovery: Option<Recovery>,
+    /// The fingerprint of the peer's connection that we replaced: what it offers there is outdated.
+    abandoned: Option<String>,
+    signaling: SignalingState,
+    timeline: Timeline,
     state: ConnectionState,
     state_since: Instant,
     path: Option<Path>,
@@ -208,6 +230,7 @@ enum Step {
     Writable(Result<(), EngineError>),
     Path,
     Deadline,
+    Recover,
 }
 
 impl Link {
@@ -216,14 +239,16 @@ impl Link {
             if self.outgoing.is_none() {
                 self.outgoing = self.chat.next_frame();
             }
+            self.pace_recovery();
             match self.next_step(&mut commands).await {
                 Step::Command(None) => break,
                 Step::Command(Some(command)) => self.command(command).await,
                 Step::Connection(event) => self.connection_event(event).await,
                 Step::Writable(Ok(())) => self.send_frame().await,
-                Step::Writable(Err(_)) => self.close(ConnectionState::Closed).await,
+                Step::Writable(Err(_)) => self.unwritable().await,
                 Step::Path => self.look_at_path().await,
                 Step::Deadline => self.deadline_passed().await,
+                Step::Recover => self.recover().await,
             }
             if self.is_over() {
                 break;
@@ -235,10 +260,11 @@ impl Link {
     /// Waits for what happens next. The channel is read before it is written, so that one receipt answers
     /// many texts, unless that receipt is overdue.
     async fn next_step(&mut self, commands: &mut mpsc::Receiver<Command>) -> Step {
-        let deadline = self.deadline;
+        let (deadline, recovery_due) = (self.deadline, self.recovery_due());
         let Some(attempt) = &mut self.attempt else {
             return tokio::select! {
                 command = commands.recv() => Step::Command(command),
+                () = sleep_until(recovery_due) => Step::Recover,
                 () = sleep_until(deadline) => Step::Deadline,
             };
         };
@@ -250,7 +276,8 @@ impl Link {
             biased;
             command = commands.recv() => Step::Command(command),
             event = attempt.connection.next_event(read_channel) => Step::Connection(event),
-            result = channel.writable(), if outgoing => Step::Writable(result),
+            result = channel.writable(), if outgoing && !attempt.dead => Step::Writable(result),
+            () = sleep_until(recovery_due) => Step::Recover,
             () = sleep_until(next_path) => Step::Path,
             () = sleep_until(deadline) => Step::Deadline,
         }
@@ -278,6 +305,7 @@ impl Link {
                 self.leaving = true;
                 self.chat.say_goodbye();
             }
+            Command::Signaling(state) => self.signaling = state,
             Command::IceServers(ice_servers) => self.context.connection.ice_servers = ice_servers,
             Command::PeerUpdated(peer) => self.update(peer).await,
             Command::PeerLeft(reason) => self.peer_left(reason).await,
@@ -315,7 +343,9 @@ impl Link {
             return false;
         }
         // The peer, being the newcomer, may be about to offer; nobody offers under a manual policy.
-        let may_open = self.attempt.is_some() || (self.state == ConnectionState::New && !self.context.manual);
+        let may_open = self.attempt.is_some()
+            || self.recovery.is_some()
+            || (self.state == ConnectionState::New && !self.context.manual);
         self.chat.undelivered().len() == 0 || !may_open
     }
 
@@ -349,6 +379,8 @@ impl Link {
             local_candidates: self.negotiation.local_candidates(),
             remote_candidates: self.negotiation.remote_candidates(),
             undelivered: self.chat.undelivered().len(),
+            timeline: self.timeline.entries(),
+            advice: self.timeline.advice(),
         }
     }
 }

@@ -1,5 +1,7 @@
-//! Two connections of one process, to measure what the engine carries with our runtime and sockets. Only with the
-//! feature `measure`, for the benchmarks.
+//! Two connections of one process, to measure what the engine carries with our runtime and sockets, and
+//! sessions without connections. Only with the feature `measure`, for the benchmarks.
+
+mod session;
 
 use std::{
     net::Ipv4Addr,
@@ -13,6 +15,9 @@ use crate::{
     connection::{Connection, ConnectionConfig, ConnectionEvent, EngineError},
     negotiation::DescriptionKind,
 };
+
+pub use crate::signaling::Observer;
+pub use session::{Session, Told};
 
 /// For the channel to open, and then for each message.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -48,6 +53,7 @@ impl Pair {
     pub async fn open() -> Result<Self, MeasureError> {
         let config = ConnectionConfig {
             ice_servers: Vec::new(),
+            ca_certificate: None,
             ice_transport_policy: IceTransportPolicy::All,
             local_addresses: vec![Ipv4Addr::LOCALHOST.into()],
         };

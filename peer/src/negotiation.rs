@@ -4,6 +4,10 @@
 //! Invariant: whatever two sides do and however their messages interleave, both end stable with each
 //! other's description, and every candidate of those descriptions reaches the other side.
 
+/// Which offer an answer is to, by its username fragment: SDP does not say, and an offer may be replaced before it
+/// is answered. Others ignore an attribute that they do not know (RFC 8866 section 5.13).
+const ANSWERS: &str = "a=x-patchcord-answers:";
+
 /// Offer or answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum DescriptionKind {
@@ -73,6 +77,8 @@ pub(crate) struct Negotiation {
     local_candidates: Vec<Candidate>,
     described: bool,
     local_sent: usize,
+    /// Username fragments of our last offer, which an answer has to name.
+    offered_fragments: Vec<String>,
     /// Username fragments of the remote description; none before it came.
     remote_fragments: Option<Vec<String>>,
     early_candidates: Vec<Candidate>,
@@ -93,6 +99,7 @@ impl Negotiation {
             local_candidates: Vec::new(),
             described: false,
             local_sent: 0,
+            offered_fragments: Vec::new(),
             remote_fragments: None,
             early_candidates: Vec::new(),
             remote_candidates: 0,
@@ -138,6 +145,9 @@ impl Negotiation {
     }
 
     fn restart(&mut self) -> Vec<Output> {
+        if self.remote_fragments.is_none() {
+            return self.connect();
+        }
         let mut outputs = Vec::new();
         match self.state {
             SignalingState::Stable => {}
@@ -158,9 +168,15 @@ impl Negotiation {
         self.local_sent = 0;
     }
 
-    fn local_description(&mut self, kind: DescriptionKind, sdp: String) -> Vec<Output> {
-        if kind == DescriptionKind::Answer {
-            self.state = SignalingState::Stable;
+    fn local_description(&mut self, kind: DescriptionKind, mut sdp: String) -> Vec<Output> {
+        match kind {
+            DescriptionKind::Offer => self.offered_fragments = username_fragments(&sdp),
+            DescriptionKind::Answer => {
+                self.state = SignalingState::Stable;
+                for fragment in self.remote_fragments.iter().flatten() {
+                    sdp.push_str(&format!("{ANSWERS}{fragment}\r\n"));
+                }
+            }
         }
         self.described = true;
         let mut outputs = vec![Output::SendDescription { kind, sdp }];
@@ -201,10 +217,12 @@ impl Negotiation {
     }
 
     fn remote_answer(&mut self, sdp: String) -> Vec<Output> {
-        self.ignore_offer = false;
-        if self.state != SignalingState::HaveLocalOffer {
+        let to_another = attribute_values(&sdp, ANSWERS)
+            .any(|fragment| !self.offered_fragments.iter().any(|offered| offered == fragment));
+        if self.state != SignalingState::HaveLocalOffer || to_another {
             return Vec::new();
         }
+        self.ignore_offer = false;
         self.state = SignalingState::Stable;
         self.set_remote(DescriptionKind::Answer, sdp)
     }

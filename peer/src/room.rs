@@ -14,7 +14,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     Config, ConnectPolicy, ConnectionState, EndReason, Event, JoinError, MessageId, Path, Peer, PeerId,
-    SendError, TextKind,
+    SendError, TextKind, TimelineEntry,
     chat::{Identity, OutgoingText},
     connection::ConnectionConfig,
     link::LinkContext,
@@ -88,6 +88,10 @@ pub struct ConnectionReport {
     pub remote_candidates: usize,
     /// Texts that are not yet delivered.
     pub undelivered: usize,
+    /// What happened to it, oldest first; the last 32 steps.
+    pub timeline: Vec<TimelineEntry>,
+    /// When it has failed: why and what to do, in one sentence.
+    pub advice: Option<String>,
 }
 
 /// How a room ended, the same for all its handles.
@@ -125,6 +129,7 @@ impl Room {
             },
             connection: ConnectionConfig {
                 ice_servers: joined.ice_servers.iter().chain(&config.ice_servers).cloned().collect(),
+                ca_certificate: config.ca_certificate.clone(),
                 ice_transport_policy: config.ice_transport_policy,
                 local_addresses: config.local_addresses.clone(),
             },

@@ -9,14 +9,14 @@ use std::{
     net::SocketAddr,
     pin::Pin,
     sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
+        Arc, Mutex, MutexGuard, PoisonError, Weak,
         atomic::{AtomicBool, AtomicU32, Ordering::Relaxed},
     },
     task::{Context, Poll, Waker, ready},
     time::Duration,
 };
 
-use crate::source_filter::SourceFilter;
+use crate::{handshake_flight::HandshakeFlight, source_filter::SourceFilter};
 use webrtc::runtime::{
     AsyncInterval, AsyncTcpListener, AsyncTcpStream, AsyncUdpSocket, JoinHandle, RecvMeta, Runtime,
     TokioRuntime, Transmit,
@@ -89,6 +89,7 @@ impl Runtime for SettlingRuntime {
             socket,
             channel_open: self.channel_open.clone(),
             sources: self.sources.clone(),
+            flight: Arc::default(),
         }))
     }
 
@@ -128,23 +129,34 @@ impl Runtime for SettlingRuntime {
 
 /// A socket that keeps DTLS of strangers out, and gives out one datagram a turn of the driver until the channel
 /// is open: the driver handles a burst before its events, and so drops data that came in one burst with the
-/// end of the SCTP handshake.
+/// end of the SCTP handshake. Until then it sends the last flight of the DTLS handshake again as well.
 #[derive(Debug)]
 struct GuardedSocket {
     socket: Arc<dyn AsyncUdpSocket>,
     channel_open: Arc<AtomicBool>,
     sources: Arc<Mutex<SourceFilter>>,
+    flight: Arc<Mutex<HandshakeFlight>>,
 }
 
 impl GuardedSocket {
+    fn flight_sent(&self, datagram: &[u8], destination: SocketAddr) {
+        if self.channel_open.load(Relaxed) {
+            return;
+        }
+        if lock(&self.flight).sent(datagram, destination, tokio::time::Instant::now()) {
+            let (flight, channel_open) = (self.flight.clone(), self.channel_open.clone());
+            tokio::spawn(resend(Arc::downgrade(&self.socket), flight, channel_open));
+        }
+    }
+
     fn sources(&self) -> MutexGuard<'_, SourceFilter> {
-        // Whoever panicked left it as consistent as ever: each step is one insertion.
-        self.sources.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.sources)
     }
 
     /// Moves what is admitted to the front and counts it.
     fn keep_admitted(&self, buffers: &mut [IoSliceMut<'_>], meta: &mut [RecvMeta], received: usize) -> usize {
         let mut sources = self.sources();
+        let mut flight = (!self.channel_open.load(Relaxed)).then(|| lock(&self.flight));
         let mut kept = 0;
         for index in 0..received {
             let (length, source) = (meta[index].len, meta[index].addr);
@@ -152,6 +164,9 @@ impl GuardedSocket {
             let mut datagrams = buffers[index][..length].chunks(meta[index].stride.max(1));
             if !datagrams.all(|datagram| sources.admits(datagram, source)) {
                 continue;
+            }
+            if let Some(flight) = &mut flight {
+                flight.received(&buffers[index][..length]);
             }
             if kept < index {
                 let (front, back) = buffers.split_at_mut(index);
@@ -171,6 +186,7 @@ impl AsyncUdpSocket for GuardedSocket {
 
     fn poll_send(&self, context: &mut Context<'_>, transmit: &Transmit<'_>) -> Poll<io::Result<usize>> {
         self.sources().sent(transmit.contents, transmit.destination);
+        self.flight_sent(transmit.contents, transmit.destination);
         self.socket.poll_send(context, transmit)
     }
 
@@ -205,6 +221,34 @@ impl AsyncUdpSocket for GuardedSocket {
 
     fn max_gro_segments(&self) -> usize {
         self.socket.max_gro_segments()
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    // Whoever panicked left it as consistent as ever: each step is one insertion.
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Sends a flight again whenever it is due, until the channel is open or the socket is gone.
+async fn resend(
+    socket: Weak<dyn AsyncUdpSocket>,
+    flight: Arc<Mutex<HandshakeFlight>>,
+    channel_open: Arc<AtomicBool>,
+) {
+    loop {
+        let Some(due) = lock(&flight).due() else { return };
+        tokio::time::sleep_until(due).await;
+        let Some(socket) = socket.upgrade() else { return };
+        if channel_open.load(Relaxed) {
+            return;
+        }
+        let datagrams = lock(&flight).resend(tokio::time::Instant::now());
+        for (contents, destination) in &datagrams {
+            let transmit =
+                Transmit { destination: *destination, ecn: None, contents, segment_size: None, src_ip: None };
+            // One that cannot go out now is as good as lost; the next time follows.
+            let _ = socket.poll_send(&mut Context::from_waker(Waker::noop()), &transmit);
+        }
     }
 }
 

@@ -3,6 +3,7 @@
 
 mod back_off;
 mod ledger;
+mod observer;
 mod session;
 mod stream;
 mod wire;
@@ -21,6 +22,8 @@ use ledger::Ledger;
 use session::Session;
 use stream::{Opening, Server};
 
+pub use observer::Observer;
+pub(crate) use observer::Unobserved;
 pub use stream::Connect;
 pub(crate) use wire::{describe, leave_reason};
 
@@ -101,15 +104,25 @@ impl Signaling {
     pub(crate) async fn join(
         config: &Config,
     ) -> Result<(Self, Joined, mpsc::Receiver<SignalingEvent>), JoinError> {
-        Self::join_over(config, stream::over_the_network()).await
+        Self::join_observed(config, Unobserved).await
     }
 
-    /// As [`Signaling::join`], over connections made so.
+    /// As [`Signaling::join`], with somebody who looks on.
+    pub(crate) async fn join_observed(
+        config: &Config,
+        observer: impl Observer,
+    ) -> Result<(Self, Joined, mpsc::Receiver<SignalingEvent>), JoinError> {
+        Self::join_over(config, stream::over_the_network(), observer).await
+    }
+
+    /// As [`Signaling::join_observed`], over connections made so.
     pub(crate) async fn join_over(
         config: &Config,
         connect: Connect,
+        observer: impl Observer,
     ) -> Result<(Self, Joined, mpsc::Receiver<SignalingEvent>), JoinError> {
-        tokio::time::timeout(config.join_timeout, Self::open(config, connect)).await.unwrap_or_else(|_| {
+        let opening = Self::open(config, connect, Box::new(observer));
+        tokio::time::timeout(config.join_timeout, opening).await.unwrap_or_else(|_| {
             Err(JoinError::Timeout { url: config.server.clone(), timeout: config.join_timeout })
         })
     }
@@ -117,6 +130,7 @@ impl Signaling {
     async fn open(
         config: &Config,
         connect: Connect,
+        mut observer: Box<dyn Observer>,
     ) -> Result<(Self, Joined, mpsc::Receiver<SignalingEvent>), JoinError> {
         let join = request::Join {
             room: config.room.clone(),
@@ -133,6 +147,7 @@ impl Signaling {
             Opening::Resumed(_) => (0, None),
         };
         let joined = joined.ok_or_else(|| stream::speaks_otherwise(&server.url))?;
+        observer.joined(&joined.peer_id);
         let (requests, request_rx) = mpsc::channel(REQUESTS_MAX);
         let (event_tx, events) = mpsc::channel(RESPONSES_MAX);
         let session = Session {
@@ -145,6 +160,7 @@ impl Signaling {
             leaving: false,
             return_after: None,
             owes_ack: false,
+            observer,
         };
         tokio::spawn(session.run(stream));
         Ok((Self { requests }, joined, events))

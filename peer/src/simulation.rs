@@ -10,7 +10,7 @@ pub use crate::signaling::Connect;
 use crate::{
     Config, JoinError, LeaveReason, Peer, PeerId,
     negotiation::Candidate,
-    signaling::{Joined, Signaling, SignalingEvent},
+    signaling::{Joined, Signaling, SignalingEvent, Unobserved},
 };
 
 thread_local! {
@@ -88,7 +88,7 @@ impl Line {
     /// # Errors
     /// As [`crate::Room::join`].
     pub async fn join(config: &Config, connect: Connect) -> Result<(Self, Entry), JoinError> {
-        let (signaling, joined, events) = Signaling::join_over(config, connect).await?;
+        let (signaling, joined, events) = Signaling::join_over(config, connect, Unobserved).await?;
         Ok((Self { signaling, events }, entry(joined)))
     }
 

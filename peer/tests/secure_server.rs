@@ -5,7 +5,10 @@ mod support;
 
 use std::{net::Ipv4Addr, sync::Arc};
 
-use patchcord_peer::{CaCertificate, Config, InspectError, Inspector, JoinError, Room};
+use patchcord_peer::{
+    CaCertificate, Config, InspectError, Inspector, JoinError, Room,
+    probe::{Finding, Trouble, probe},
+};
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
 use support::{Member, Server};
 use tokio::net::{TcpListener, TcpStream};
@@ -153,4 +156,27 @@ async fn the_authorities_of_the_platform_are_trusted() {
     let rootless = run(String::new()).await;
     let said = String::from_utf8_lossy(&rootless.stderr);
     assert!(!rootless.status.success() && said.contains("install the package ca-certificates"), "{said}");
+}
+
+#[tokio::test]
+async fn a_probe_tells_whether_the_certificate_is_trusted() {
+    let server = Server::start().await;
+    let authority = Authority::new();
+    let url = authority.serve(&server, named("127.0.0.1")).await;
+    let tls_of = async |ca_certificate| {
+        let mut findings = probe(config(&server, &url, "", ca_certificate));
+        let (mut tls, mut signaling) = (None, None);
+        while let Some(finding) = findings.recv().await {
+            match finding {
+                Finding::Tls { outcome } => tls = Some(outcome),
+                Finding::Signaling { outcome } => signaling = Some(outcome.is_ok()),
+                _ => {}
+            }
+        }
+        (tls.unwrap(), signaling)
+    };
+    assert_eq!(tls_of(Some(authority.certificate())).await, (Ok(()), Some(true)));
+    let (untrusted, signaling) = tls_of(None).await;
+    assert!(matches!(untrusted, Err(Trouble::Tls(reason)) if reason.contains("no authority")));
+    assert_eq!(signaling, None, "nothing is said to a server that is not trusted");
 }

@@ -20,13 +20,6 @@ TEXTS, TEXT_BYTES = 40, 500
 # 60 s, until something that it sent only once is acknowledged; all at once they may take minutes.
 MANY = {"count": 200, "pause": 0.05, "seconds": 240}
 
-# Whether lines lose packets while connections open, too. The engine's DTLS handshake can stop for good when a
-# flight is lost: at a loss of 5 % one opening in twenty never ends.
-LOSS_WHILE_OPENING = False
-
-# What comes about without UDP: nothing, and that is told. "relay" once TURN servers are reached over TCP.
-WITHOUT_UDP = None
-
 
 class World:
     """The networks and programs of one case."""
@@ -158,12 +151,9 @@ def leave(clients):
 def chat(world, hosts, path, count=TEXTS, seconds=30, pause=0.0, options=(), nats=None, worsen=lambda: None):
     """Two clients chat over a path of this kind."""
     nats = nats or world.measure(hosts)
-    if LOSS_WHILE_OPENING:
-        worsen()
+    worsen()
     clients = world.join(hosts, *options)
     open_ms = opened(clients)
-    if not LOSS_WHILE_OPENING:
-        worsen()
     before = traffic(world)
     latencies = exchange(clients, count, seconds, pause)
     counted(world, path, before, count)
@@ -174,6 +164,8 @@ def chat(world, hosts, path, count=TEXTS, seconds=30, pause=0.0, options=(), nat
         all_fit = bool(chosen) and all(fits(event, path) for event in paths(client))
         check(all_fit, f"{client.name} is not on {path}: {chosen}")
     last = " ".join(describe(paths(client)[-1]) for client in clients)
+    denied = any("A peer IP 11." in line for _, line in world.servers.coturn.lines)
+    check(not denied, "coturn denied a public peer")
     return Row(nats=nats, path=f"{path} ({last})", open_ms=open_ms, latencies=latencies, texts=2 * count)
 
 
@@ -285,8 +277,17 @@ def udp_blocked(world):
     nats = world.measure(hosts)
     for router, _ in homes:
         router.block_udp()
-    if WITHOUT_UDP:
-        return chat(world, hosts, WITHOUT_UDP, nats=nats)
+    return chat(world, hosts, "relay", nats=nats)
+
+
+def no_way(world):
+    """UDP is blocked and there is no other way to the TURN server: each is told so."""
+    world.serve()
+    homes = [world.home(number, port_restricted) for number in (1, 2)]
+    hosts = [host for _, host in homes]
+    nats = world.measure(hosts)
+    for router, _ in homes:
+        router.block_udp()
     return Row(nats=nats, **told(world.join(hosts)))
 
 
@@ -345,9 +346,12 @@ ALL = [
     double_nat,
     same_provider,
     udp_blocked,
+    no_way,
     loses_5_percent,
     loses_20_percent,
     impaired_relay,
+    public_address_change,
+    private_address_change,
 ]
 
 

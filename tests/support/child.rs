@@ -216,8 +216,14 @@ pub struct Server {
 impl Server {
     /// Starts it and waits until it says where it listens.
     pub fn start() -> Self {
+        Self::start_with(&[])
+    }
+
+    /// The same, with more arguments.
+    pub fn start_with(flags: &[&str]) -> Self {
         let mut command = program("patchcord-server");
         command.args(["--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0", "--log-format", "json"]);
+        command.args(flags);
         let child = Child::start("patchcord-server", &mut command);
         let mut doors = std::collections::HashMap::new();
         let (public, admin) = child.until_status("both doors", |line| {

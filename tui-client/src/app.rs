@@ -25,6 +25,7 @@ mod requests;
 mod room;
 pub mod roster;
 pub mod screen;
+mod signaling;
 pub mod transcript;
 mod typing;
 pub mod viewport;
@@ -40,6 +41,7 @@ use completion::Completion;
 use composer::Composer;
 use outbox::Outbox;
 use screen::{OverlayKind, Screen};
+use signaling::Episode;
 use typing::Typing;
 
 /// How long a hint stays on the status line.
@@ -108,6 +110,7 @@ pub struct App {
     roster: Roster,
     transcript: Transcript,
     signaling: SignalingState,
+    episode: Option<Episode>,
     phase: Phase,
     /// No event of the room comes any more.
     events_over: bool,
@@ -140,6 +143,7 @@ impl App {
             roster: Roster::new(setup.info.peer_id.clone(), SafeText::line(&setup.info.display_name)),
             transcript: Transcript::default(),
             signaling: SignalingState::Connected,
+            episode: None,
             phase: Phase::Joined,
             events_over: false,
             room_failed: false,
@@ -207,7 +211,8 @@ impl App {
     pub fn deadline(&self) -> Option<Duration> {
         let typing = self.roster.members().iter().filter_map(|member| member.typing_until);
         let hint = self.hint.as_ref().map(|(_, until)| *until);
-        typing.chain(hint).chain(self.interrupt_until).chain(self.reports_due).min()
+        let own = [self.interrupt_until, self.reports_due, self.episode_until()];
+        typing.chain(hint).chain(own.into_iter().flatten()).min()
     }
 
     /// The room's name.
@@ -291,6 +296,7 @@ impl App {
         }
         self.hint = self.hint.take().filter(|(_, until)| !past(until));
         self.interrupt_until = self.interrupt_until.filter(|until| !past(until));
+        self.fold_signaling(now);
     }
 
     /// Asks for reports as often as an open network view needs them, and not at all without one.

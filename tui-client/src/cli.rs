@@ -1,15 +1,25 @@
 //! The arguments: every flag and variable with its default, parsed into what the commands take.
-//! Nothing is opened or bound here.
+//! Of files only that of authorities is read here, and nothing is bound.
 
-use std::{net::IpAddr, path::PathBuf};
+use std::{
+    fmt::Display,
+    net::IpAddr,
+    path::{Path, PathBuf},
+};
 
 use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
-use patchcord_peer::{Config, ConnectPolicy, IceServer, IceTransportPolicy};
+use patchcord_peer::{CaCertificate, Config, ConnectPolicy, IceServer, IceTransportPolicy};
 
-use crate::{exit::EXIT_CODES_HELP, json::JSON_HELP};
+use crate::{
+    doctor::DOCTOR_HELP,
+    exit::{EXIT_CODES_HELP, Failure},
+    json::JSON_HELP,
+};
 
-const PUBLIC_PORT: u16 = 50051;
-const ADMIN_PORT: u16 = 50052;
+mod url;
+
+use url::{admin_url, ice_server, public_url};
+
 const DEFAULT_NAME: &str = "guest";
 
 const EXAMPLES_HELP: &str = "\
@@ -20,6 +30,8 @@ Examples:
   echo done | patchcord join lobby    deliver a text and leave
   patchcord join lobby --json         for programs: one JSON object a line
   patchcord rooms --watch             the rooms, as they change
+  patchcord doctor --server host.example
+                                      will a chat work, and if not, why
 
 A variable that is set but empty counts as not set.";
 
@@ -64,6 +76,12 @@ pub enum Command {
     /// The switchboard ends when the room is left; chats between others go on without it.
     #[command(after_long_help = format!("{JOIN_HELP}\n\n{JSON_HELP}\n\n{EXIT_CODES_HELP}"))]
     Host(HostArgs),
+    /// Find out whether a chat will work from here, and what to do where it will not.
+    ///
+    /// Looks at the way to the switchboard, at the STUN and TURN servers it names, the NAT, the clock and the
+    /// terminal, within 15 seconds. Nobody's room is disturbed.
+    #[command(after_long_help = format!("{DOCTOR_HELP}\n\n{EXIT_CODES_HELP}"))]
+    Doctor(DoctorArgs),
     /// Show the rooms of a switchboard, through its admin door.
     #[command(after_long_help = format!("{}\n\n{EXIT_CODES_HELP}", crate::rooms::JSON_HELP))]
     Rooms(RoomsArgs),
@@ -93,6 +111,7 @@ impl Command {
         match self {
             Self::Join(args) => args.session.json,
             Self::Host(args) => args.session.json,
+            Self::Doctor(args) => args.json,
             Self::Rooms(args) => args.json,
         }
     }
@@ -103,6 +122,17 @@ impl Command {
 pub struct JoinArgs {
     /// The room's name: anybody who knows it can join. It appears with the first peer and vanishes with the last.
     pub room: String,
+    /// Where.
+    #[command(flatten)]
+    pub server: ServerArgs,
+    /// How to take part.
+    #[command(flatten)]
+    pub session: SessionArgs,
+}
+
+/// Where the switchboard is.
+#[derive(Args, Debug)]
+pub struct ServerArgs {
     /// The switchboard: HOST, HOST:PORT, http://HOST:PORT or https://HOST:PORT. A bare HOST means http and port 50051.
     #[arg(
         long,
@@ -113,9 +143,6 @@ pub struct JoinArgs {
     )]
     #[arg(value_parser = public_url)]
     pub server: String,
-    /// How to take part.
-    #[command(flatten)]
-    pub session: SessionArgs,
 }
 
 /// Arguments of `patchcord host`.
@@ -146,18 +173,43 @@ pub struct SessionArgs {
     /// For programs: one JSON object a line both ways.
     #[arg(long)]
     pub json: bool,
+    /// On which ways.
+    #[command(flatten)]
+    pub route: RouteArgs,
+}
+
+/// The ways on which packets may go, and who is trusted on them.
+#[derive(Args, Debug)]
+pub struct RouteArgs {
     /// Offer only this local address to peers; repeatable. [default: those of every interface but loopback]
     #[arg(long = "local-address", value_name = "ADDRESS")]
     pub local_addresses: Vec<IpAddr>,
     /// A STUN or TURN server beside those that the switchboard names; repeatable. stun:HOST:PORT, or
-    /// turn:USER:CREDENTIAL@HOST:PORT?transport=udp (the variable keeps the credential out of the process list; it
-    /// holds several separated by spaces).
-    #[arg(long = "ice-server", env = "PATCHCORD_ICE_SERVERS", value_name = "URL", hide_env_values = true)]
-    #[arg(value_parser = ice_server, value_delimiter = ' ')]
+    /// turn:HOST:PORT?transport=udp,USERNAME,CREDENTIAL (the variable keeps the credential out of the process
+    /// list; it holds several separated by spaces).
+    #[arg(long = "ice-server", env = "PATCHCORD_ICE_SERVERS", hide_env_values = true)]
+    #[arg(value_name = "URL[,USERNAME,CREDENTIAL]", value_parser = ice_server, value_delimiter = ' ')]
     pub ice_servers: Vec<IceServer>,
     /// Use TURN servers only: peers do not learn this machine's addresses.
-    #[arg(long)]
+    #[arg(long, env = "PATCHCORD_RELAY_ONLY")]
     pub relay_only: bool,
+    /// For https and turns: trust the authorities in this file (PEM) beside those of the system.
+    #[arg(long, env = "PATCHCORD_CA_FILE", value_name = "PATH")]
+    pub ca_file: Option<PathBuf>,
+}
+
+/// Arguments of `patchcord doctor`.
+#[derive(Args, Debug)]
+pub struct DoctorArgs {
+    /// Which switchboard.
+    #[command(flatten)]
+    pub server: ServerArgs,
+    /// On which ways.
+    #[command(flatten)]
+    pub route: RouteArgs,
+    /// For programs: one JSON object a line.
+    #[arg(long)]
+    pub json: bool,
 }
 
 /// Arguments of `patchcord rooms`.
@@ -180,20 +232,42 @@ pub struct RoomsArgs {
 
 impl SessionArgs {
     /// What the peer library is told for `room` at `server`.
-    pub fn peer_config(&self, server: &str, room: &str) -> Config {
+    ///
+    /// # Errors
+    /// When the file of authorities cannot be used.
+    pub fn peer_config(&self, server: &str, room: &str) -> Result<Config, Failure> {
         let name = self.name.clone().unwrap_or_else(default_name);
         let mut config = Config::new(server, room, name);
-        config.user_agent = concat!("patchcord/", env!("CARGO_PKG_VERSION")).into();
-        config.ice_servers.clone_from(&self.ice_servers);
-        config.local_addresses.clone_from(&self.local_addresses);
         if self.wait {
             config.connect_policy = ConnectPolicy::Manual;
         }
+        self.route.apply(&mut config)?;
+        Ok(config)
+    }
+}
+
+impl RouteArgs {
+    /// Tells the peer library.
+    ///
+    /// # Errors
+    /// When the file of authorities cannot be used.
+    pub fn apply(&self, config: &mut Config) -> Result<(), Failure> {
+        config.user_agent = concat!("patchcord/", env!("CARGO_PKG_VERSION")).into();
+        config.ice_servers.clone_from(&self.ice_servers);
+        config.local_addresses.clone_from(&self.local_addresses);
         if self.relay_only {
             config.ice_transport_policy = IceTransportPolicy::Relay;
         }
-        config
+        config.ca_certificate = self.ca_file.as_deref().map(authorities).transpose()?;
+        Ok(())
     }
+}
+
+/// The authorities in a file.
+fn authorities(path: &Path) -> Result<CaCertificate, Failure> {
+    let wrong = |reason: &dyn Display| Failure::Usage(format!("--ca-file {}: {reason}", path.display()));
+    let pem = std::fs::read(path).map_err(|error| wrong(&error))?;
+    CaCertificate::from_pem(pem).map_err(|error| wrong(&error))
 }
 
 /// The user name of whoever runs this, as far as it can be a display name.
@@ -213,56 +287,6 @@ fn display_name_from(login: &str) -> String {
     if name.is_empty() { DEFAULT_NAME } else { name }.into()
 }
 
-fn public_url(text: &str) -> Result<String, String> {
-    complete_url(text, PUBLIC_PORT)
-}
-
-fn admin_url(text: &str) -> Result<String, String> {
-    complete_url(text, ADMIN_PORT)
-}
-
-/// Makes a url of what people write: a url is taken as it is, a host gets `http` and `default_port`.
-fn complete_url(text: &str, default_port: u16) -> Result<String, String> {
-    let text = text.trim();
-    if text.starts_with("http://") || text.starts_with("https://") {
-        return Ok(text.into());
-    }
-    let wrong = || "write HOST, HOST:PORT, http://HOST:PORT or https://HOST:PORT".to_owned();
-    if text.is_empty() || text.contains("://") || text.contains(['/', '@', '?', '#', ' ']) {
-        return Err(wrong());
-    }
-    if let Ok(address) = text.parse::<std::net::Ipv6Addr>() {
-        return Ok(format!("http://[{address}]:{default_port}"));
-    }
-    let after_host = text.rfind(']').map_or(text, |end| &text[end..]);
-    match after_host.rsplit_once(':') {
-        None => Ok(format!("http://{text}:{default_port}")),
-        Some((_, port)) if port.parse::<u16>().is_ok() => Ok(format!("http://{text}")),
-        Some(_) => Err(wrong()),
-    }
-}
-
-/// A STUN or TURN url (RFC 7064, RFC 7065); for TURN with `USER:CREDENTIAL@` before the host. The user may hold
-/// colons, as the TURN REST convention demands; the credential may not.
-fn ice_server(text: &str) -> Result<IceServer, String> {
-    let wrong = || "write stun:HOST:PORT or turn:USER:CREDENTIAL@HOST:PORT".to_owned();
-    let (scheme, rest) = text.split_once(':').ok_or_else(wrong)?;
-    match (scheme, rest.rsplit_once('@')) {
-        ("stun" | "stuns", None) if !rest.is_empty() => {
-            Ok(IceServer { urls: vec![text.into()], username: String::new(), credential: String::new() })
-        }
-        ("turn" | "turns", Some((account, host))) if !host.is_empty() => {
-            let (username, credential) = account.rsplit_once(':').ok_or_else(wrong)?;
-            Ok(IceServer {
-                urls: vec![format!("{scheme}:{host}")],
-                username: username.into(),
-                credential: credential.into(),
-            })
-        }
-        _ => Err(wrong()),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -270,37 +294,6 @@ mod tests {
     #[test]
     fn the_argument_definitions_are_consistent() {
         Cli::command().debug_assert();
-    }
-
-    #[test]
-    fn what_people_write_for_a_server_becomes_a_url() {
-        for (written, url) in [
-            ("host", "http://host:50051"),
-            ("host:1", "http://host:1"),
-            ("10.0.0.1", "http://10.0.0.1:50051"),
-            ("[::1]:7", "http://[::1]:7"),
-            ("[::1]", "http://[::1]:50051"),
-            ("::1", "http://[::1]:50051"),
-            ("https://host", "https://host"),
-            ("http://host:9", "http://host:9"),
-        ] {
-            assert_eq!(public_url(written).as_deref(), Ok(url));
-        }
-        assert_eq!(admin_url("host").as_deref(), Ok("http://host:50052"));
-        for wrong in ["", "ftp://host", "host:port", "host:99999", "a b", "host/path", "user@host"] {
-            assert!(public_url(wrong).is_err(), "{wrong:?}");
-        }
-    }
-
-    #[test]
-    fn ice_servers_take_their_account_from_the_url() {
-        let turn = ice_server("turn:1700000000:k7m2:c3VtLw==@turn.example:3478?transport=tcp").unwrap();
-        assert_eq!(turn.urls, ["turn:turn.example:3478?transport=tcp"]);
-        assert_eq!((turn.username.as_str(), turn.credential.as_str()), ("1700000000:k7m2", "c3VtLw=="));
-        assert_eq!(ice_server("stun:stun.example:3478").unwrap().urls, ["stun:stun.example:3478"]);
-        for wrong in ["", "stun:", "http://x", "turn:host:3478", "turn:user@host", "stun:u:c@host"] {
-            assert!(ice_server(wrong).is_err(), "{wrong:?}");
-        }
     }
 
     #[test]
@@ -313,7 +306,8 @@ mod tests {
 
     #[test]
     fn our_own_help_fits_a_terminal_of_80_columns() {
-        let help = [EXAMPLES_HELP, JOIN_HELP, JSON_HELP, crate::rooms::JSON_HELP, EXIT_CODES_HELP];
+        let help =
+            [EXAMPLES_HELP, JOIN_HELP, JSON_HELP, DOCTOR_HELP, crate::rooms::JSON_HELP, EXIT_CODES_HELP];
         for line in help.iter().flat_map(|text| text.lines()) {
             assert!(line.len() <= 80, "{line}");
         }
@@ -328,7 +322,7 @@ mod tests {
     fn the_flags_reach_the_peer_library() {
         let line = ["patchcord", "join", "lobby", "-s", "host", "-n", "ada", "--wait", "--relay-only"];
         let Command::Join(join) = Cli::try_parse_from(line).unwrap().command else { panic!("not join") };
-        let config = join.session.peer_config(&join.server, &join.room);
+        let config = join.session.peer_config(&join.server.server, &join.room).unwrap();
         assert_eq!((config.server.as_str(), config.room.as_str()), ("http://host:50051", "lobby"));
         assert_eq!(config.display_name, "ada");
         assert_eq!(config.connect_policy, ConnectPolicy::Manual);

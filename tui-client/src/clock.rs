@@ -29,4 +29,9 @@ impl Clock {
     pub fn now(&self) -> Moment {
         Moment { wall: Timestamp::now(), uptime: self.start.elapsed() }
     }
+
+    /// When the uptime is that.
+    pub fn instant(&self, uptime: Duration) -> Instant {
+        self.start + uptime
+    }
 }

@@ -47,6 +47,12 @@ pub(crate) trait Face {
     fn line(&mut self, line: Line, printed: &mut Printed) -> Option<Vec<Request<Self::Ticket>>>;
     /// A request is carried out or refused.
     fn answer(&mut self, answer: Answer<Self::Ticket>, printed: &mut Printed);
+    /// When [`Face::timer`] is due, if it is.
+    fn deadline(&self) -> Option<Instant> {
+        None
+    }
+    /// The deadline has come.
+    fn timer(&mut self, _: &mut Printed) {}
     /// No line is read any more; what happens from now on belongs to leaving.
     fn leaving(&mut self, printed: &mut Printed);
     /// The last that is said. `undelivered` lists who lacks which of our texts.
@@ -129,6 +135,10 @@ impl<F: Face> Session<F> {
                 event = self.events.recv() => self.events_at_hand(event),
                 (answer, receipts) = self.requests.answer() => {
                     self.answered(answer, receipts);
+                    None
+                }
+                () = sleep_until(self.face.deadline()) => {
+                    self.face.timer(self.outbox.printed());
                     None
                 }
                 line = lines.next(), if self.requests.is_idle() => match line {

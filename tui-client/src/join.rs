@@ -33,7 +33,7 @@ enum Look {
 /// # Errors
 /// When the room cannot be joined.
 pub async fn run(args: &JoinArgs) -> Result<Exit, Failure> {
-    take_part(&args.session, &args.server, &args.room, None).await
+    take_part(&args.session, &args.server.server, &args.room, None).await
 }
 
 /// Joins `room` at `server` and stays to the end.
@@ -46,7 +46,7 @@ pub(crate) async fn take_part(
     let interactive = std::io::stdin().is_terminal();
     let terminal = (interactive && std::io::stdout().is_terminal()).then(|| std::env::var("TERM"));
     let look = look(args, terminal.as_ref().map(|term| term.as_deref().unwrap_or_default()));
-    let mut config = args.peer_config(server, room);
+    let mut config = args.peer_config(server, room)?;
     if look != Look::Screen {
         config.leave_timeout = config.connect_timeout + LEAVE_MARGIN;
     }

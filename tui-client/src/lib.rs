@@ -5,6 +5,7 @@ pub mod app;
 pub mod cli;
 pub mod clock;
 pub mod command;
+pub mod doctor;
 pub mod event_loop;
 pub mod exit;
 mod headless;

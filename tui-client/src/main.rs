@@ -5,6 +5,7 @@ use std::{io::Write, process::ExitCode};
 
 use patchcord::{
     cli::{Cli, Command},
+    doctor,
     exit::{Exit, Failure},
     host, join, json, logging, rooms, stderr,
 };
@@ -36,6 +37,7 @@ fn run(cli: &Cli) -> Result<Exit, Failure> {
         match &cli.command {
             Command::Join(args) => join::run(args).await,
             Command::Host(args) => host::run(args).await,
+            Command::Doctor(args) => doctor::run(args).await,
             Command::Rooms(args) => rooms::run(args).await,
         }
     });

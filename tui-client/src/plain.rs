@@ -3,6 +3,7 @@
 
 use jiff::{Timestamp, tz::TimeZone};
 use patchcord_peer::{ConnectPolicy, Departure, EndReason, Event, MessageId, PeerId, RoomInfo, TextKind};
+use tokio::time::Instant;
 
 use crate::{
     app::{App, AppEvent, Body, Effect, Entry, EntryId, Level, Said, Setup, Surface},
@@ -133,6 +134,14 @@ impl Face for PlainFace {
             Answer::Connections(reports) => AppEvent::Connections(reports),
         };
         self.update(event, printed);
+    }
+
+    fn deadline(&self) -> Option<Instant> {
+        self.app.deadline().map(|uptime| self.clock.instant(uptime).into())
+    }
+
+    fn timer(&mut self, printed: &mut Printed) {
+        self.update(AppEvent::Timer, printed);
     }
 
     fn leaving(&mut self, printed: &mut Printed) {

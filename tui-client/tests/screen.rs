@@ -12,8 +12,8 @@ use patchcord::{
     ui,
 };
 use patchcord_peer::{
-    CandidateType, ConnectPolicy, ConnectionReport, ConnectionState, DeliveryState, Event, Message,
-    MessageId, Path, Peer, PeerId, RoomInfo, SignalingState, TextKind, Untrusted,
+    CandidateType, ConnectPolicy, ConnectionReport, ConnectionState, ConnectionStep, DeliveryState, Event,
+    Message, MessageId, Path, Peer, PeerId, RoomInfo, SignalingState, TextKind, TimelineEntry, Untrusted,
 };
 use ratatui::{Terminal, backend::TestBackend, style::Color};
 
@@ -205,6 +205,23 @@ fn signaling_away_is_on_three_lines() {
 }
 
 #[test]
+fn each_state_of_the_signaling_is_whole_on_the_smallest_screen() {
+    let reason = || "connection refused".to_owned();
+    for (state, title, status) in [
+        (SignalingState::Connected, "2 connected", ""),
+        (SignalingState::Away { reason: reason() }, "signaling away", "─ signaling is away ─"),
+        (SignalingState::Resuming, "resuming", "─ signaling: trying to come back ─"),
+        (SignalingState::Gone { reason: reason() }, "signaling gone", "─ signaling is gone"),
+    ] {
+        let mut scene = busy(40, 10);
+        scene.room(Event::Signaling(state));
+        let drawn = scene.drawn();
+        assert!(drawn.lines().next().unwrap().contains(title), "{drawn}");
+        assert!(drawn.contains(status), "{drawn}");
+    }
+}
+
+#[test]
 fn the_help_is_complete_at_every_width() {
     let mut scene = busy(80, 24);
     scene.key(KeyCode::F(1), KeyModifiers::NONE);
@@ -227,6 +244,13 @@ fn the_network_view_explains_each_connection() {
         local_candidates: 2,
         remote_candidates: 3,
         undelivered: 1,
+        timeline: [(0, ConnectionStep::Gathering), (12, ConnectionStep::OfferSent)]
+            .map(|(millis, step)| TimelineEntry {
+                at: SystemTime::UNIX_EPOCH + Duration::from_millis(millis),
+                step,
+            })
+            .into(),
+        advice: (state == ConnectionState::Failed).then(|| "no way: ask for a TURN server".into()),
     };
     scene.event(AppEvent::Connections(vec![
         report(

@@ -23,6 +23,10 @@ impl Chat {
         if !self.hello_received && !matches!(frame, Frame::Hello(_)) {
             return Err(Violation::NoHello);
         }
+        if !matches!(frame, Frame::Hello(_)) {
+            // It says nothing else before it has our hello.
+            self.known_to_peer = true;
+        }
         match frame {
             Frame::Hello(hello) => self.handle_hello(hello),
             Frame::Text(text) => Ok((self.handle_text(text)?, Vec::new())),
@@ -61,8 +65,26 @@ impl Chat {
         self.hello_received = true;
         self.hello_again = self.hello_sent;
         let knows_us = hello.heard_session_id[..] == self.identity.session_id[..];
+        let failed = if !knows_us && self.known_to_peer { self.begin_anew() } else { Vec::new() };
+        self.known_to_peer = knows_us;
         let delivered = if knows_us { self.take_through(hello.heard_seq) } else { Vec::new() };
-        Ok((Some(Heard::Open { display_name }), delivered))
+        Ok((Some(Heard::Open { display_name, failed }), delivered))
+    }
+
+    /// The peer has forgotten this session, because it was told that we had left: both sides count from the
+    /// start again. Gives the texts of which nobody can tell any more whether they arrived.
+    fn begin_anew(&mut self) -> Vec<MessageId> {
+        self.heard_seq = 0;
+        self.acknowledged_seq = 0;
+        let unsure = self.texts.iter().take_while(|(seq, _)| *seq <= self.sent_through).count();
+        let failed = self.texts.drain(..unsure).map(|(_, text)| text.message_id).collect();
+        self.sent = 0;
+        self.sent_through = 0;
+        for (seq, (numbered, _)) in (1..).zip(&mut self.texts) {
+            *numbered = seq;
+        }
+        self.next_seq = self.texts.len() as u64 + 1;
+        failed
     }
 
     fn handle_text(&mut self, text: v1::ChatText) -> Result<Option<Heard>, Violation> {

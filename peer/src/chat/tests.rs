@@ -31,6 +31,7 @@ struct Pair {
     wires: [VecDeque<Bytes>; 2],
     received: [Vec<MessageId>; 2],
     delivered: [Vec<MessageId>; 2],
+    failed: [Vec<MessageId>; 2],
     byes: [usize; 2],
 }
 
@@ -41,6 +42,7 @@ impl Pair {
             wires: Default::default(),
             received: Default::default(),
             delivered: Default::default(),
+            failed: Default::default(),
             byes: [0; 2],
         }
     }
@@ -75,6 +77,7 @@ impl Pair {
                 self.received[to].push(text.message_id);
                 self.sides[to].handled(text.seq);
             }
+            Some(Heard::Open { failed, .. }) => self.failed[to].extend(failed),
             Some(Heard::Bye) => self.byes[to] += 1,
             // Closing loses whatever is on its way.
             Some(Heard::ByeAcknowledged) => self.close(),
@@ -83,12 +86,49 @@ impl Pair {
         true
     }
 
+    /// This side's link to the other ended, as when the other was said to have left, and there is a new one.
+    fn forget(&mut self, side: usize) {
+        self.close();
+        let forgotten = std::mem::replace(&mut self.sides[side], chat(side as u8 + 1));
+        self.failed[side].extend(forgotten.undelivered());
+    }
+
     fn settle(&mut self) {
         while (0..2).fold(false, |moved, side| self.send(side) | self.deliver(side) | moved) {}
     }
 }
 
 proptest! {
+    #[test]
+    fn no_text_is_lost_or_doubled_unknowingly_when_a_side_forgets_the_other(
+        steps in proptest::collection::vec((0u8..6, 0usize..2), 0..300),
+    ) {
+        let mut pair = Pair::new();
+        let mut queued = [0u64; 2];
+        for (step, side) in steps {
+            match step {
+                0 | 1 => {
+                    queued[side] += 1;
+                    pair.sides[side].queue(text(queued[side]));
+                }
+                2 => pair.open(),
+                3 => pair.forget(side),
+                4 => drop(pair.send(side)),
+                _ => drop(pair.deliver(side)),
+            }
+        }
+        pair.open();
+        pair.settle();
+        for (side, queued) in queued.into_iter().enumerate() {
+            let received = &pair.received[1 - side];
+            prop_assert!(received.is_sorted_by(|one, next| one < next), "{received:?}");
+            let mut told: Vec<_> = pair.delivered[side].iter().chain(&pair.failed[side]).copied().collect();
+            told.sort_unstable();
+            prop_assert_eq!(told, (1..=queued).map(MessageId).collect::<Vec<_>>());
+            prop_assert!(pair.delivered[side].iter().all(|id| received.contains(id)));
+        }
+    }
+
     #[test]
     fn every_text_arrives_once_in_order_over_any_number_of_channels(
         steps in proptest::collection::vec((0u8..5, 0usize..2), 0..300),

@@ -1,14 +1,18 @@
 //! What one connection makes of another that does more than it should.
 
-use std::net::Ipv4Addr;
+use std::{net::Ipv4Addr, time::Duration};
 
 use super::*;
+
+mod lossy;
+mod restart;
 
 const PATIENCE: Duration = Duration::from_secs(20);
 
 async fn connection() -> Connection {
     let config = ConnectionConfig {
         ice_servers: Vec::new(),
+        ca_certificate: None,
         ice_transport_policy: IceTransportPolicy::All,
         local_addresses: vec![Ipv4Addr::LOCALHOST.into()],
     };

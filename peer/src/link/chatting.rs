@@ -6,7 +6,7 @@ use tokio::time::Instant;
 
 use super::{BYE_TIMEOUT, Link, Notice};
 use crate::{
-    ConnectionState, DeliveryState, Event, Message, MessageId, Peer, PeerId, Untrusted,
+    ConnectionState, ConnectionStep, DeliveryState, Event, Message, MessageId, Peer, PeerId, Untrusted,
     chat::{Heard, IncomingText},
 };
 
@@ -17,7 +17,7 @@ impl Link {
             return;
         };
         if attempt.connection.channel().send(frame).await.is_err() {
-            return self.close(ConnectionState::Closed).await;
+            return self.unwritable().await;
         }
         if let Some(message_id) = message_id {
             self.receipts(vec![message_id], DeliveryState::Sent).await;
@@ -45,7 +45,11 @@ impl Link {
         }
         match heard {
             None => {}
-            Some(Heard::Open { display_name }) => self.opened(display_name).await,
+            Some(Heard::Open { display_name, failed }) => {
+                self.undelivered.fetch_sub(failed.len(), Relaxed);
+                self.receipts(failed, DeliveryState::Failed).await;
+                self.opened(display_name).await;
+            }
             Some(Heard::Text(text)) => self.text(text).await,
             Some(Heard::Typing(active)) => {
                 self.events.send(Event::Typing { peer_id, active }).await;
@@ -66,6 +70,9 @@ impl Link {
 
     async fn opened(&mut self, display_name: Untrusted) {
         self.deadline = None;
+        self.recovery = None;
+        self.abandoned = None;
+        self.timeline.add(ConnectionStep::ChannelOpen);
         if let Some(attempt) = &mut self.attempt {
             attempt.opened_in = Some(attempt.begun.elapsed());
         }

@@ -6,14 +6,18 @@ use tokio::time::Instant;
 
 use super::{Attempt, Link, Notice, PATH_INTERVAL};
 use crate::{
-    ConnectionState, Event, IceTransportPolicy, Path, ProblemCode,
+    ConnectionState, ConnectionStep, Event, IceTransportPolicy, Path, ProblemCode,
+    candidate_gate::candidate_type,
     connection::{Connection, ConnectionEvent, EngineError},
-    negotiation::{DescriptionKind, Input, Negotiation, Output, fingerprint},
+    negotiation::{Candidate, DescriptionKind, Input, Negotiation, Output, fingerprint},
 };
 
 impl Link {
     /// The user's or the policy's wish for a connection.
     pub(super) async fn connect(&mut self) {
+        if let Some(recovery) = &mut self.recovery {
+            return recovery.hurry(Instant::now());
+        }
         if self.state == ConnectionState::Failed {
             self.close(ConnectionState::Failed).await;
         }
@@ -24,6 +28,9 @@ impl Link {
 
     /// Begins another ICE generation on the connection that is there.
     pub(super) async fn restart_ice(&mut self) {
+        if let Some(attempt) = &mut self.attempt {
+            attempt.candidate_told = [false; 2];
+        }
         self.negotiate(Input::Restart).await;
     }
 
@@ -34,54 +41,74 @@ impl Link {
                 return;
             }
             let offered = fingerprint(&sdp);
+            if offered.is_some() && offered == self.abandoned {
+                tracing::debug!(peer_id = %self.peer_id, "ignored an offer on a connection that was replaced");
+                return;
+            }
+            self.timeline.add(ConnectionStep::OfferReceived);
             // Another certificate: the peer has begun a new connection and forgotten ours.
             let replaced = self.remote_fingerprint.is_some() && self.remote_fingerprint != offered;
+            if replaced && self.chat.is_open() {
+                self.begin_recovery();
+            }
             if replaced || self.state == ConnectionState::Failed {
-                self.close(self.state).await;
+                self.close_connection(self.state).await;
+            }
+            if let Some(recovery) = &mut self.recovery {
+                recovery.peer_tries(Instant::now());
             }
             if !self.begin().await {
                 return;
             }
+        } else {
+            self.timeline.add(ConnectionStep::AnswerReceived);
         }
         self.negotiate(Input::RemoteDescription { kind, sdp }).await;
     }
 
     /// Makes a connection unless there is one; says whether there is one now.
-    async fn begin(&mut self) -> bool {
+    pub(super) async fn begin(&mut self) -> bool {
         if self.attempt.is_some() {
             return true;
         }
-        let Ok(mesh_place) = self.context.mesh.clone().try_acquire_owned() else {
+        if self.mesh_place.is_none() {
+            self.mesh_place = self.context.mesh.clone().try_acquire_owned().ok();
+        }
+        if self.mesh_place.is_none() {
             let max = self.context.mesh_peers_max;
-            self.problem(
-                ProblemCode::MeshFull,
-                format!(
-                    "not connected: {max} peers are the most this mesh connects; leave or raise the limit"
-                ),
-            )
-            .await;
+            let message = format!(
+                "not connected: {max} peers are the most this mesh connects; leave or raise the limit"
+            );
+            self.problem(ProblemCode::MeshFull, message).await;
             self.set_state(ConnectionState::Failed).await;
             return false;
-        };
+        }
         match Connection::new(&self.context.connection).await {
             Ok(connection) => {
                 let now = Instant::now();
                 self.negotiation = Negotiation::new(self.polite, self.context.candidates_max);
                 self.remote_fingerprint = None;
-                self.deadline = Some(now + self.context.connect_timeout);
+                // A recovery has its own.
+                self.deadline = self.recovery.is_none().then(|| now + self.context.connect_timeout);
                 self.attempt = Some(Attempt {
                     connection,
                     begun: now,
                     opened_in: None,
                     next_path: now + PATH_INTERVAL,
-                    _mesh_place: mesh_place,
+                    dead: false,
+                    candidate_told: [false; 2],
                 });
+                self.timeline.add(ConnectionStep::Gathering);
                 self.set_state(ConnectionState::Connecting).await;
                 true
             }
+            // Such as a host that has lost its network.
+            Err(_) if self.recovery.is_some() => false,
             Err(error) => {
-                self.problem(ProblemCode::ConnectionFailed, format!("cannot begin to connect: {error}"))
-                    .await;
+                let message =
+                    format!("cannot begin to connect: {error}; try again when the network is there");
+                self.problem(ProblemCode::ConnectionFailed, message).await;
+                self.mesh_place = None;
                 self.set_state(ConnectionState::Failed).await;
                 false
             }
@@ -108,32 +135,49 @@ impl Link {
         let connection = &mut attempt.connection;
         match output {
             Output::CreateOffer => {
+                connection.set_ice_servers(&self.context.connection).await?;
                 let kind = DescriptionKind::Offer;
                 return Ok(Some(Input::LocalDescription { kind, sdp: connection.describe(kind).await? }));
             }
             Output::CreateAnswer => {
+                connection.set_ice_servers(&self.context.connection).await?;
                 let kind = DescriptionKind::Answer;
                 return Ok(Some(Input::LocalDescription { kind, sdp: connection.describe(kind).await? }));
             }
-            Output::RestartIce => connection.restart_ice().await?,
+            Output::RestartIce => connection.restart_ice(),
             Output::Rollback => connection.rollback().await?,
             Output::SetRemoteDescription { kind, sdp } => {
                 self.remote_fingerprint = fingerprint(&sdp);
                 connection.set_remote(kind, sdp).await?;
             }
             Output::AddCandidate(candidate) => {
+                if let Some(kind) = candidate_type(&candidate.candidate)
+                    && !std::mem::replace(&mut attempt.candidate_told[1], true)
+                {
+                    self.timeline.add(ConnectionStep::FirstRemoteCandidate(kind));
+                }
                 // One bad candidate says nothing about the others.
                 if let Err(error) = connection.add_candidate(candidate).await {
                     tracing::debug!(peer_id = %self.peer_id, %error, "ignored a candidate");
                 }
             }
-            Output::SendDescription { kind, sdp } => self.notify(Notice::Description { kind, sdp }).await,
+            Output::SendDescription { kind, sdp } => {
+                self.timeline.add(match kind {
+                    DescriptionKind::Offer => ConnectionStep::OfferSent,
+                    DescriptionKind::Answer => ConnectionStep::AnswerSent,
+                });
+                self.notify(Notice::Description { kind, sdp }).await;
+            }
             Output::SendCandidate(candidate) => self.notify(Notice::Candidate(candidate)).await,
         }
         Ok(None)
     }
 
     async fn refused(&mut self, error: EngineError) {
+        if self.recovery.is_some() {
+            tracing::debug!(peer_id = %self.peer_id, %error, "an attempt to get a connection back failed");
+            return self.attempt_failed().await;
+        }
         self.problem(ProblemCode::PeerMisbehaved, format!("what the peer sent cannot be used: {error}"))
             .await;
         self.close(ConnectionState::Failed).await;
@@ -141,28 +185,69 @@ impl Link {
 
     pub(super) async fn connection_event(&mut self, event: ConnectionEvent) {
         match event {
-            ConnectionEvent::State(ConnectionState::Failed) => self.connection_failed().await,
+            ConnectionEvent::State(ConnectionState::Failed) | ConnectionEvent::Stopped => {
+                self.connection_failed().await;
+            }
             ConnectionEvent::State(state @ (ConnectionState::Connected | ConnectionState::Disconnected)) => {
-                self.path = self.current_path().await;
-                self.set_state(state).await;
+                self.packets_flow(state).await;
             }
             // Known better here: the attempt began with the first description, and closes by our hand.
             ConnectionEvent::State(_) => {}
-            ConnectionEvent::LocalCandidate(candidate) => {
-                let ended = candidate.candidate.is_empty();
-                self.negotiate(Input::LocalCandidate(candidate)).await;
-                if ended && self.negotiation.local_candidates() == 0 {
-                    self.cannot_be_reached().await;
-                }
-            }
+            ConnectionEvent::LocalCandidate(candidate) => self.local_candidate(candidate).await,
             ConnectionEvent::ChannelOpen => self.chat.channel_opened(),
             ConnectionEvent::ForeignChannel => self.misbehaved("it opened a channel nobody asked for").await,
             ConnectionEvent::ChannelMessage(frame) => self.frame(&frame).await,
+            // Nothing was heard for so long that either side's engine has given up.
+            ConnectionEvent::ChannelClosed if self.chat.is_open() && self.recovery.is_some() => {
+                self.connection_failed().await;
+            }
             ConnectionEvent::ChannelClosed if self.chat.is_open() => {
                 self.close(ConnectionState::Closed).await;
             }
             // Before it was ever open: the peer gave up.
             ConnectionEvent::ChannelClosed => self.connection_failed().await,
+        }
+    }
+
+    async fn packets_flow(&mut self, state: ConnectionState) {
+        self.path = self.current_path().await;
+        self.set_state(state).await;
+        if state == ConnectionState::Connected {
+            self.timeline.add(ConnectionStep::Connected(self.path));
+            if self.chat.is_open() {
+                self.recovery = None;
+            }
+        } else {
+            self.timeline.add(ConnectionStep::Disconnected);
+            if self.chat.is_open() {
+                self.begin_recovery();
+            }
+            if self.addresses_changed()
+                && let Some(recovery) = &mut self.recovery
+            {
+                recovery.hurry(Instant::now());
+            }
+        }
+    }
+
+    async fn local_candidate(&mut self, candidate: Candidate) {
+        let ended = candidate.candidate.is_empty();
+        if let (Some(kind), Some(attempt)) = (candidate_type(&candidate.candidate), &mut self.attempt)
+            && !std::mem::replace(&mut attempt.candidate_told[0], true)
+        {
+            self.timeline.add(ConnectionStep::FirstLocalCandidate(kind));
+        }
+        self.negotiate(Input::LocalCandidate(candidate)).await;
+        if ended && self.negotiation.local_candidates() == 0 && !self.chat.is_open() {
+            self.cannot_be_reached().await;
+        }
+    }
+
+    /// The channel takes no more; if the peer closed it, that is about to be told as well.
+    pub(super) async fn unwritable(&mut self) {
+        match self.recovery {
+            Some(_) => self.connection_failed().await,
+            None => self.close(ConnectionState::Closed).await,
         }
     }
 
@@ -181,11 +266,31 @@ impl Link {
             }
             IceTransportPolicy::All => "this machine has no address to be reached at",
         };
+        if self.recovery.is_some() {
+            return self.attempt_failed().await;
+        }
         self.problem(ProblemCode::ConnectionFailed, message.into()).await;
         self.close(ConnectionState::Failed).await;
     }
 
+    /// One of several: the next comes by itself.
+    async fn attempt_failed(&mut self) {
+        if self.chat.is_open() {
+            return self.connection_died();
+        }
+        self.close_connection(ConnectionState::Disconnected).await;
+    }
+
     async fn connection_failed(&mut self) {
+        let wanted = !self.peer_gone && !self.peer_said_bye && !self.chat.goodbye_is_sent();
+        if wanted && (self.chat.is_open() || self.recovery.is_some()) {
+            if self.recovery.is_none() {
+                self.timeline.add(ConnectionStep::Disconnected);
+                self.set_state(ConnectionState::Disconnected).await;
+                self.begin_recovery();
+            }
+            return self.attempt_failed().await;
+        }
         let message = if self.chat.is_open() {
             "the connection was lost: the network or the peer went away; /connect tries again"
         } else {
@@ -231,8 +336,19 @@ impl Link {
         self.attempt.as_ref()?.connection.path().await
     }
 
-    /// Ends the connection, if there is one, and leaves the link in `state`.
+    /// Ends the connection, if there is one, and leaves the link in `state`; nothing brings it back by itself.
     pub(super) async fn close(&mut self, state: ConnectionState) {
+        self.recovery = None;
+        self.abandoned = None;
+        if self.attempt.is_some() && state == ConnectionState::Closed {
+            self.timeline.add(ConnectionStep::Closed);
+        }
+        self.close_connection(state).await;
+        self.mesh_place = None;
+    }
+
+    /// Ends the connection, if there is one, for another to take its place.
+    pub(super) async fn close_connection(&mut self, state: ConnectionState) {
         self.deadline = None;
         self.outgoing = None;
         let was_open = self.chat.is_open();
@@ -251,7 +367,7 @@ impl Link {
         }
     }
 
-    async fn set_state(&mut self, state: ConnectionState) {
+    pub(super) async fn set_state(&mut self, state: ConnectionState) {
         if self.state != state {
             self.state = state;
             self.state_since = Instant::now();
@@ -264,7 +380,8 @@ impl Link {
         self.events.send(Event::Connection { peer_id, state, path }).await;
     }
 
-    pub(super) async fn problem(&self, code: ProblemCode, message: String) {
+    pub(super) async fn problem(&mut self, code: ProblemCode, message: String) {
+        self.timeline.add(ConnectionStep::Failed(message.clone()));
         self.events.send(Event::Problem { code, peer_id: Some(self.peer_id.clone()), message }).await;
     }
 }

@@ -26,6 +26,11 @@ impl Link {
 
     /// Something was lost on its way through the server.
     pub(super) async fn renegotiate(&mut self) {
+        if let Some(recovery) = &mut self.recovery {
+            // An attempt under way may wait for what was lost.
+            recovery.hurry(tokio::time::Instant::now());
+            return;
+        }
         if self.chat.is_open() {
             return self.restart_ice().await;
         }

@@ -6,7 +6,9 @@ use crate::{
     CandidateType, IceTransportPolicy, ProblemCode, TextKind, Untrusted, negotiation::username_fragments,
 };
 
+mod recovery;
 mod texts;
+mod turn;
 
 const PATIENCE: Duration = Duration::from_secs(20);
 
@@ -23,15 +25,19 @@ struct Pair {
 }
 
 fn end(own: &str, other: &str, connect_timeout: Duration) -> End {
-    end_with_policy(own, other, connect_timeout, IceTransportPolicy::All)
+    end_with(own, other, connect_timeout, on_loopback(IceTransportPolicy::All))
 }
 
-fn end_with_policy(
-    own: &str,
-    other: &str,
-    connect_timeout: Duration,
-    ice_transport_policy: IceTransportPolicy,
-) -> End {
+fn on_loopback(ice_transport_policy: IceTransportPolicy) -> ConnectionConfig {
+    ConnectionConfig {
+        ice_servers: Vec::new(),
+        ca_certificate: None,
+        ice_transport_policy,
+        local_addresses: vec![std::net::Ipv4Addr::LOCALHOST.into()],
+    }
+}
+
+fn end_with(own: &str, other: &str, connect_timeout: Duration, connection: ConnectionConfig) -> End {
     let (event_tx, events) = mpsc::channel(4096);
     let (notice_tx, notices) = mpsc::channel(64);
     let context = LinkContext {
@@ -40,11 +46,7 @@ fn end_with_policy(
             display_name: own.into(),
             user_agent: "test".into(),
         },
-        connection: ConnectionConfig {
-            ice_servers: Vec::new(),
-            ice_transport_policy,
-            local_addresses: vec![std::net::Ipv4Addr::LOCALHOST.into()],
-        },
+        connection,
         connect_timeout,
         candidates_max: 64,
         mesh: Arc::new(Semaphore::new(7)),
@@ -289,7 +291,7 @@ async fn offers_that_come_too_fast_are_ignored_and_the_channel_stays_open() {
 #[tokio::test]
 async fn a_relay_only_policy_without_a_relay_says_so_at_once() {
     let mut pair = pair();
-    pair.a = end_with_policy("a", "b", Duration::from_secs(30), IceTransportPolicy::Relay);
+    pair.a = end_with("a", "b", Duration::from_secs(30), on_loopback(IceTransportPolicy::Relay));
     pair.a.command(Command::Connect).await;
     pair.run(|notice| notice, |a, _| has_problem(a, ProblemCode::ConnectionFailed)).await;
 }

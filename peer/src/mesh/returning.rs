@@ -182,6 +182,7 @@ impl Mesh {
     pub(super) fn set_signaling_state(&mut self, state: SignalingState) {
         self.away = state != SignalingState::Connected;
         self.let_go_of_the_gone();
+        self.command_all(|| Command::Signaling(state.clone()));
         self.pending.push_back(Event::Signaling(state));
     }
 }

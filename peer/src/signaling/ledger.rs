@@ -65,6 +65,11 @@ impl Ledger {
         true
     }
 
+    /// The request that was taken last, unless it is acknowledged.
+    pub(super) fn newest(&self) -> Option<(u64, &Message)> {
+        self.kept.back().map(|(message, _)| (self.requested, message))
+    }
+
     /// Whether a request waits for the stream, or enough was handled to say so without one.
     pub(super) fn has_next(&self) -> bool {
         self.sent < self.requested || self.debt() >= UNACKNOWLEDGED_MAX

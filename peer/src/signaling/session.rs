@@ -14,7 +14,7 @@ use patchcord_proto::v1::{
 use tokio::{sync::mpsc, time::Instant};
 
 use super::{
-    Joined, SignalingEvent,
+    Joined, Observer, SignalingEvent,
     back_off::BackOff,
     ledger::{Ledger, Place},
     stream::{self, Failure, Opening, Server, Stream},
@@ -26,7 +26,7 @@ use crate::{JoinError, PeerId, endpoint::printable};
 const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// A stream that held this long was no failure.
-const HELD_AFTER: Duration = Duration::from_secs(30);
+const HELD_AFTER: Duration = Duration::from_secs(5);
 
 /// What was handled is said after this long, if no request carries it.
 const ACKNOWLEDGE_AFTER: Duration = Duration::from_millis(250);
@@ -47,6 +47,8 @@ pub(super) struct Session {
     pub return_after: Option<Duration>,
     /// The server waits for a sign that we have the new token.
     pub owes_ack: bool,
+    /// Told what is taken and heard; changes nothing.
+    pub observer: Box<dyn Observer>,
 }
 
 /// Why a stream is no longer attended to.
@@ -145,10 +147,13 @@ impl Session {
         }
         if !self.ledger.take(request) {
             tracing::warn!("the server does not take what we send; a request is lost");
+        } else if let Some((seq, request)) = self.ledger.newest() {
+            self.observer.taken(seq, request);
         }
     }
 
     fn hear(&mut self, response: SignalResponse) -> Result<Option<SignalingEvent>, End> {
+        self.observer.heard(&response);
         self.ledger.acknowledged(response.ack);
         match self.ledger.response(response.seq) {
             Place::Next => {}
@@ -226,6 +231,7 @@ impl Session {
     fn adopt(&mut self, opening: Opening, display_name: String) -> Option<SignalingEvent> {
         match opening {
             Opening::Resumed(resumed) => {
+                self.observer.resumed(resumed.last_seq);
                 self.ledger.resume(resumed.last_seq, resumed.complete);
                 self.resume_token = resumed.resume_token;
                 self.owes_ack = true;
@@ -236,6 +242,7 @@ impl Session {
             }
             Opening::Joined { seq, joined } => {
                 let joined: Joined = wire::parse_joined(joined)?;
+                self.observer.joined(&joined.peer_id);
                 self.ledger = Ledger::joined(seq);
                 self.resume_token = joined.resume_token.clone();
                 // Changed while the join was on its way.

@@ -51,7 +51,9 @@ impl http_body::Body for EndingBody {
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Status>>> {
         let polled = Pin::new(&mut self.body).poll_frame(context);
-        if matches!(polled, Poll::Ready(Some(Err(_)))) {
+        // An end without END_STREAM is what is left of a connection that was given up, by keepalive for one.
+        let ended_badly = matches!(polled, Poll::Ready(None)) && !self.body.is_end_stream();
+        if ended_badly || matches!(polled, Poll::Ready(Some(Err(_)))) {
             self.end.0.store(true, Ordering::Relaxed);
         }
         polled

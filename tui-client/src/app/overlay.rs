@@ -35,15 +35,17 @@ impl App {
     /// The lines of the network view, unwrapped.
     pub fn network_lines(&self) -> Vec<SafeText> {
         let lines = self.reports.iter().flat_map(|report| report_lines(report, &self.roster));
-        lines.map(|line| SafeText::line(&line)).collect()
+        [self.signaling_line()].into_iter().chain(lines).map(|line| SafeText::line(&line)).collect()
     }
 
     fn network_rows(&self, columns: usize) -> Vec<OverlayRow> {
         let lines = self.network_lines();
-        if lines.is_empty() {
-            return vec![row("no connections: nobody else is here", false)];
+        let mut rows: Vec<OverlayRow> =
+            lines.iter().flat_map(|line| wrapped(line.as_str(), columns)).collect();
+        if self.reports.is_empty() {
+            rows.extend(wrapped("  no connections: nobody else is here", columns));
         }
-        lines.iter().flat_map(|line| wrapped(line.as_str(), columns)).collect()
+        rows
     }
 
     fn roster_rows(&self, columns: usize) -> Vec<OverlayRow> {

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use patchcord_peer::{CandidateType, ConnectionReport, ConnectionState, LeaveReason, Path};
+use patchcord_peer::{CandidateType, ConnectionReport, ConnectionState, LeaveReason, Path, TimelineEntry};
 
 use super::{Roster, roster::Member};
 
@@ -75,10 +75,21 @@ pub(super) fn report_lines(report: &ConnectionReport, roster: &Roster) -> Vec<St
     if report.undelivered > 0 {
         lines.push(format!("  not yet delivered: {}", report.undelivered));
     }
-    if let Some(advice) = advice(report) {
+    if let Some(advice) = report.advice.as_deref().or_else(|| advice(report)) {
         lines.push(format!("  {advice}"));
     }
+    lines.extend(timeline_lines(&report.timeline));
     lines
+}
+
+/// What the connection went through, each step with the time since the first that is kept.
+fn timeline_lines(timeline: &[TimelineEntry]) -> impl Iterator<Item = String> {
+    let begun = timeline.first().map(|entry| entry.at);
+    timeline.iter().map(move |entry| {
+        // A clock that was set back meanwhile shows nothing rather than nonsense.
+        let elapsed = begun.and_then(|begun| entry.at.duration_since(begun).ok()).unwrap_or_default();
+        format!("  +{:.3} s  {}", elapsed.as_secs_f64(), entry.step)
+    })
 }
 
 /// What to do about a connection that is not there.
@@ -91,7 +102,7 @@ fn advice(report: &ConnectionReport) -> Option<&'static str> {
         ConnectionState::Connecting | ConnectionState::Connected => return None,
         ConnectionState::Disconnected => "no packets come through: it may come back by itself",
         ConnectionState::Failed => {
-            "no path was found: /connect tries again; across strict NATs a TURN server is needed"
+            "no path was found: /connect tries again; \"patchcord doctor\" tells what stands in the way"
         }
         ConnectionState::Closed => "it was closed: /connect opens it again",
     })

@@ -176,8 +176,11 @@ impl App {
                 self.reports = reports;
                 if self.surface == Surface::Lines {
                     let lines = self.network_lines();
-                    let text = lines.iter().map(SafeText::as_str).collect::<Vec<_>>().join("\n");
-                    let text = if text.is_empty() { "no connections".into() } else { text };
+                    let mut lines: Vec<&str> = lines.iter().map(SafeText::as_str).collect();
+                    if self.reports.is_empty() {
+                        lines.push("no connections");
+                    }
+                    let text = lines.join("\n");
                     self.notice(Level::Info, &text, now);
                 }
             }

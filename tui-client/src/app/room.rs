@@ -1,8 +1,6 @@
 //! What the room tells: peer events become state and entries.
 
-use patchcord_peer::{
-    ConnectPolicy, ConnectionState, Event, LeaveReason, Message, Path, Peer, PeerId, SignalingState,
-};
+use patchcord_peer::{ConnectPolicy, ConnectionState, Event, LeaveReason, Message, Path, Peer, PeerId};
 
 use super::{
     App, BELL_INTERVAL, Body, Effect, Level, Said, TYPING_TIME,
@@ -34,10 +32,7 @@ impl App {
     pub(super) fn room_event(&mut self, event: Event, now: Moment) -> Vec<Effect> {
         match event {
             Event::Signaling(state) => self.signaling_changed(state, now),
-            Event::Rejoined { peer_id } => {
-                self.roster.set_me(peer_id);
-                self.notice(Level::Info, "the server had forgotten us: joined again", now);
-            }
+            Event::Rejoined { peer_id } => self.rejoined(peer_id, now),
             Event::PeerJoined(peer) => {
                 self.roster.insert(&peer);
                 let text = format!("{} joined", self.roster.handle(&peer.id));
@@ -78,24 +73,6 @@ impl App {
             _ => {}
         }
         Vec::new()
-    }
-
-    fn signaling_changed(&mut self, state: SignalingState, now: Moment) {
-        match &state {
-            SignalingState::Away { reason } if self.signaling == SignalingState::Connected => {
-                let text = format!("signaling is away ({reason}): open chats go on, it is tried again");
-                self.notice(Level::Problem, &text, now);
-            }
-            SignalingState::Gone { reason } => {
-                let text = format!("signaling is gone ({reason}): open chats go on, newcomers are not seen");
-                self.notice(Level::Problem, &text, now);
-            }
-            SignalingState::Connected if self.signaling != SignalingState::Connected => {
-                self.notice(Level::Info, "signaling is back", now);
-            }
-            _ => {}
-        }
-        self.signaling = state;
     }
 
     fn peer_updated(&mut self, peer: &Peer, now: Moment) {

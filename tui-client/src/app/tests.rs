@@ -14,6 +14,7 @@ use crate::app::{screen::OverlayKind, viewport::Viewport};
 
 mod delivering;
 mod parting;
+mod signaling;
 
 struct Bench {
     app: App,

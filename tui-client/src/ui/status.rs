@@ -57,13 +57,14 @@ fn words(app: &App) -> Vec<String> {
         }
         (Phase::Ended(_), _) => words.push("out of the room: Ctrl-Q quits".into()),
         (Phase::Joined, SignalingState::Away { .. }) => {
-            words.push("signaling is away: open chats go on".into())
+            words.extend(["signaling is away", "open chats go on"].map(String::from));
         }
         (Phase::Joined, SignalingState::Resuming) => {
-            words.push("signaling: trying to come back; open chats go on".into())
+            words.extend(["signaling: trying to come back", "open chats go on"].map(String::from));
         }
         (Phase::Joined, SignalingState::Gone { .. }) => {
-            words.push("signaling is gone: open chats go on, /quit and join again for more".into())
+            let parts = ["signaling is gone", "open chats go on", "/quit and join again for more"];
+            words.extend(parts.map(String::from));
         }
         (Phase::Joined, SignalingState::Connected) => {}
     }

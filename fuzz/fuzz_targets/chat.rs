@@ -1,0 +1,43 @@
+//! Frames of a peer on the chat channel, over several channels: texts come once and in order, or the channel ends.
+#![no_main]
+
+use libfuzzer_sys::fuzz_target;
+use patchcord_fuzz::steps;
+use patchcord_peer::fuzzing::Chat;
+
+/// Frames that one step may give; more is a loop without end.
+const FRAMES_MAX: usize = 1000;
+
+fuzz_target!(|input: &[u8]| {
+    let mut chat = Chat::new();
+    let mut heard = 0;
+    let mut queued = 0;
+    let mut delivered = 0;
+    chat.channel_opened();
+    for (what, step) in steps(input) {
+        match what % 8 {
+            0 => chat.channel_opened(),
+            1 => chat.channel_closed(),
+            2 => {
+                chat.queue(&String::from_utf8_lossy(step));
+                queued += 1;
+            }
+            3 => chat.say_goodbye(),
+            4 => chat.set_display_name(&String::from_utf8_lossy(step)),
+            _ => match chat.handle(step) {
+                // As for a channel that is closed on such a peer.
+                None => chat.channel_closed(),
+                Some((text, count)) => {
+                    delivered += count;
+                    if let Some(seq) = text {
+                        assert!(seq == heard + 1 || seq == 1, "{seq} after {heard}");
+                        heard = seq;
+                        chat.handled(seq);
+                    }
+                }
+            },
+        }
+        assert!((0..FRAMES_MAX).any(|_| chat.next_frame().is_none()));
+        assert_eq!(delivered + chat.undelivered(), queued, "each text is delivered once or waits");
+    }
+});

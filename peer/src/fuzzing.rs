@@ -1,0 +1,160 @@
+//! What a peer's bytes reach first, for the fuzzer. Only with the feature `fuzzing`.
+
+use std::time::SystemTime;
+
+use crate::{
+    MessageId, TextKind, candidate_gate, chat,
+    negotiation::{self, Candidate, DescriptionKind, Input, Output},
+};
+
+/// See the function itself.
+pub fn fingerprint(sdp: &str) -> Option<String> {
+    negotiation::fingerprint(sdp)
+}
+
+/// See the function itself.
+pub fn username_fragments(sdp: &str) -> Vec<String> {
+    negotiation::username_fragments(sdp)
+}
+
+/// Whether a candidate may reach the engine.
+pub fn candidate_is_fit(candidate: &str, loopback: bool) -> bool {
+    candidate_gate::check(candidate, loopback).is_ok()
+}
+
+/// A chat session.
+pub struct Chat {
+    chat: chat::Chat,
+    queued: u64,
+}
+
+impl Chat {
+    /// One with nothing said.
+    #[expect(clippy::new_without_default, reason = "a session is not a value with a default")]
+    pub fn new() -> Self {
+        let session_id = [7; 16];
+        let identity = chat::Identity { session_id, display_name: "we".into(), user_agent: "fuzzing".into() };
+        Self { chat: chat::Chat::new(identity), queued: 0 }
+    }
+
+    /// Another channel is open.
+    pub fn channel_opened(&mut self) {
+        self.chat.channel_opened();
+    }
+
+    /// The channel is gone.
+    pub fn channel_closed(&mut self) {
+        self.chat.channel_closed();
+    }
+
+    /// Takes a text.
+    pub fn queue(&mut self, text: &str) {
+        self.queued += 1;
+        let message_id = MessageId(self.queued);
+        let (kind, direct) = (TextKind::Plain, false);
+        self.chat.queue(chat::OutgoingText {
+            message_id,
+            text: text.into(),
+            kind,
+            direct,
+            sent_at: SystemTime::UNIX_EPOCH,
+        });
+    }
+
+    /// After the texts, the goodbye.
+    pub fn say_goodbye(&mut self) {
+        self.chat.say_goodbye();
+    }
+
+    /// A new name.
+    pub fn set_display_name(&mut self, display_name: &str) {
+        self.chat.set_display_name(display_name.into());
+    }
+
+    /// The next frame to send.
+    pub fn next_frame(&mut self) -> Option<Vec<u8>> {
+        self.chat.next_frame().map(|(frame, _)| frame.to_vec())
+    }
+
+    /// Takes a frame: the number of the text in it, and how many of our own are now delivered; `None` when the
+    /// frame breaks the contract.
+    pub fn handle(&mut self, frame: &[u8]) -> Option<(Option<u64>, usize)> {
+        let (heard, delivered) = self.chat.handle(frame).ok()?;
+        let text = match heard {
+            Some(chat::Heard::Text(text)) => Some(text.seq),
+            _ => None,
+        };
+        Some((text, delivered.len()))
+    }
+
+    /// The text is handled.
+    pub fn handled(&mut self, seq: u64) {
+        self.chat.handled(seq);
+    }
+
+    /// Own texts that are not delivered.
+    pub fn undelivered(&self) -> usize {
+        self.chat.undelivered().len()
+    }
+}
+
+/// One side of a negotiation. Each step gives how many candidates of the peer it hands to the engine.
+pub struct Negotiation(negotiation::Negotiation);
+
+impl Negotiation {
+    /// See the negotiation itself.
+    pub fn new(polite: bool, candidates_max: usize) -> Self {
+        Self(negotiation::Negotiation::new(polite, candidates_max))
+    }
+
+    /// We want a connection.
+    pub fn connect(&mut self) -> usize {
+        self.handle(Input::Connect)
+    }
+
+    /// Another ICE generation.
+    pub fn restart(&mut self) -> usize {
+        self.handle(Input::Restart)
+    }
+
+    /// The engine made an offer.
+    pub fn local_description(&mut self, sdp: &str) -> usize {
+        self.handle(Input::LocalDescription { kind: DescriptionKind::Offer, sdp: sdp.into() })
+    }
+
+    /// The engine found a candidate.
+    pub fn local_candidate(&mut self, candidate: &str) -> usize {
+        self.handle(Input::LocalCandidate(Candidate { candidate: candidate.into(), ..Candidate::default() }))
+    }
+
+    /// The peer offers.
+    pub fn remote_offer(&mut self, sdp: &str) -> usize {
+        self.handle(Input::RemoteDescription { kind: DescriptionKind::Offer, sdp: sdp.into() })
+    }
+
+    /// The peer answers.
+    pub fn remote_answer(&mut self, sdp: &str) -> usize {
+        self.handle(Input::RemoteDescription { kind: DescriptionKind::Answer, sdp: sdp.into() })
+    }
+
+    /// The peer gives a candidate; what is before a `|` is the fragment of its generation.
+    pub fn remote_candidate(&mut self, candidate: &str) -> usize {
+        let (fragment, candidate) = match candidate.split_once('|') {
+            Some((fragment, candidate)) => (Some(fragment.to_owned()), candidate),
+            None => (None, candidate),
+        };
+        let candidate =
+            Candidate { candidate: candidate.into(), username_fragment: fragment, ..Candidate::default() };
+        self.handle(Input::RemoteCandidate(candidate))
+    }
+
+    /// Candidates of the peer in this generation.
+    pub fn remote_candidates(&self) -> usize {
+        self.0.remote_candidates()
+    }
+
+    fn handle(&mut self, input: Input) -> usize {
+        let outputs = self.0.handle(input);
+        outputs.iter().filter(|output| matches!(output, Output::AddCandidate(_))).count()
+    }
+}

@@ -1,0 +1,151 @@
+//! Links that only a TURN server joins, over every transport to it. Needs coturn's `turnserver` in the path.
+
+use std::process::Stdio;
+
+use tokio::{
+    net::TcpStream,
+    process::{Child, Command as Program},
+};
+
+use super::*;
+use crate::{CaCertificate, negotiation::Candidate};
+
+/// A coturn that relays between peers on loopback, and ends with the test.
+struct Coturn {
+    port: u16,
+    tls_port: u16,
+    ca_certificate: CaCertificate,
+    _folder: tempfile::TempDir,
+    child: Child,
+}
+
+fn free_port() -> u16 {
+    std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
+}
+
+impl Coturn {
+    /// With `users` as `name:password`. Without UDP nothing but a stream reaches it.
+    async fn start(users: &[&str], udp: bool) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let certified = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
+        let (certificate, key) = (folder.path().join("cert.pem"), folder.path().join("key.pem"));
+        std::fs::write(&certificate, certified.cert.pem()).unwrap();
+        std::fs::write(&key, certified.signing_key.serialize_pem()).unwrap();
+        let (port, tls_port) = (free_port(), free_port());
+        let mut program = Program::new("turnserver");
+        program
+            .args(["-n", "--no-cli", "--no-dtls", "--lt-cred-mech", "--realm=test", "--fingerprint"])
+            .args(["--listening-ip=127.0.0.1", "--relay-ip=127.0.0.1", "--allow-loopback-peers"])
+            .args(["--log-file=stdout", "--simple-log", "--pidfile=/dev/null", "--userdb=/dev/null"])
+            .arg(format!("--listening-port={port}"))
+            .arg(format!("--tls-listening-port={tls_port}"))
+            .arg(format!("--cert={}", certificate.display()))
+            .arg(format!("--pkey={}", key.display()))
+            .args(users.iter().map(|user| format!("--user={user}")));
+        if !udp {
+            program.arg("--no-udp");
+        }
+        let child = program
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .kill_on_drop(true)
+            .spawn()
+            .expect("turnserver (package coturn) is in the path");
+        let listening = async {
+            for port in [port, tls_port] {
+                while TcpStream::connect(("127.0.0.1", port)).await.is_err() {
+                    tokio::task::yield_now().await;
+                }
+            }
+        };
+        tokio::time::timeout(PATIENCE, listening).await.expect("coturn listens");
+        let ca_certificate = CaCertificate::from_pem(certified.cert.pem()).unwrap();
+        Self { port, tls_port, ca_certificate, _folder: folder, child }
+    }
+
+    fn config(&self, url: &str, user: &str) -> ConnectionConfig {
+        let url = url.replace("PORT", &self.port.to_string()).replace("TLS", &self.tls_port.to_string());
+        let (username, credential) = user.split_once(':').unwrap();
+        let server = IceServer { urls: vec![url], username: username.into(), credential: credential.into() };
+        ConnectionConfig {
+            ice_servers: vec![server],
+            ca_certificate: Some(self.ca_certificate.clone()),
+            ..on_loopback(IceTransportPolicy::Relay)
+        }
+    }
+}
+
+fn relayed_pair(config: &ConnectionConfig) -> Pair {
+    let timeout = Duration::from_secs(30);
+    Pair { a: end_with("a", "b", timeout, config.clone()), b: end_with("b", "a", timeout, config.clone()) }
+}
+
+/// Both talk; gives the candidates that were told.
+async fn talk(pair: &mut Pair, id: u64) -> Vec<Candidate> {
+    let mut candidates = Vec::new();
+    pair.a.say(id).await;
+    pair.b.say(id).await;
+    let see = |notice: Notice| {
+        if let Notice::Candidate(candidate) = &notice
+            && !candidate.candidate.is_empty()
+        {
+            candidates.push(candidate.clone());
+        }
+        notice
+    };
+    pair.run(see, |a, b| messages(a) == [id] && messages(b) == [id]).await;
+    candidates
+}
+
+#[tokio::test]
+async fn a_relay_behind_tcp_or_tls_alone_joins_two_and_no_address_but_the_relays_is_told() {
+    let mut coturn = Coturn::start(&["ana:secret"], false).await;
+    for url in
+        ["turn:127.0.0.1:PORT?transport=tcp", "turns:localhost:TLS", "turns:localhost:TLS?transport=tcp"]
+    {
+        let mut pair = relayed_pair(&coturn.config(url, "ana:secret"));
+        pair.a.command(Command::Connect).await;
+        let candidates = talk(&mut pair, 1).await;
+        assert!(!candidates.is_empty());
+        for Candidate { candidate, .. } in candidates {
+            assert!(candidate.contains(" typ relay"), "{url}: {candidate}");
+        }
+    }
+    assert!(coturn.child.try_wait().unwrap().is_none(), "coturn ended");
+}
+
+#[tokio::test]
+async fn a_turn_server_whose_certificate_nobody_trusts_is_not_used() {
+    let coturn = Coturn::start(&["ana:secret"], false).await;
+    let config =
+        ConnectionConfig { ca_certificate: None, ..coturn.config("turns:localhost:TLS", "ana:secret") };
+    let mut pair = relayed_pair(&config);
+    pair.a = end_with("a", "b", Duration::from_secs(3), config);
+    pair.a.command(Command::Connect).await;
+    let mut candidates = 0;
+    let count = |notice: Notice| {
+        candidates += usize::from(matches!(&notice, Notice::Candidate(found) if !found.candidate.is_empty()));
+        notice
+    };
+    pair.run(count, |a, _| has_problem(a, ProblemCode::ConnectTimeout)).await;
+    assert_eq!(candidates, 0);
+}
+
+#[tokio::test]
+async fn a_restart_asks_for_a_relay_with_the_renewed_credentials() {
+    for url in ["turn:127.0.0.1:PORT", "turn:127.0.0.1:PORT?transport=tcp"] {
+        let old = Coturn::start(&["old:secret"], true).await;
+        let mut pair = relayed_pair(&old.config(url, "old:secret"));
+        pair.a.command(Command::Connect).await;
+        talk(&mut pair, 1).await;
+        // Another server with another user: nothing but what was renewed can open a path there.
+        let new = Coturn::start(&["new:secret"], true).await;
+        drop(old);
+        let renewed = new.config(url, "new:secret").ice_servers;
+        pair.a.command(Command::IceServers(renewed.clone())).await;
+        pair.b.command(Command::IceServers(renewed)).await;
+        pair.a.command(Command::Renegotiate).await;
+        talk(&mut pair, 2).await;
+    }
+}

@@ -1,0 +1,173 @@
+//! Whether a chat will work, judged from everything that was found. Pure.
+
+use patchcord_peer::probe::{Finding, Nat};
+
+use super::check::{Status, Verdict};
+
+/// What matters of the findings so far.
+#[derive(Debug, Default)]
+pub(super) struct Prognosis {
+    relay_only: bool,
+    signaling: bool,
+    stun_named: usize,
+    nats: Vec<Nat>,
+    turn_named: usize,
+    turn_works: usize,
+}
+
+impl Prognosis {
+    pub(super) fn new(relay_only: bool) -> Self {
+        Self { relay_only, ..Self::default() }
+    }
+
+    pub(super) fn take(&mut self, finding: &Finding) {
+        match finding {
+            Finding::Signaling { outcome } => self.signaling = outcome.is_ok(),
+            Finding::Stun { .. } => self.stun_named += 1,
+            Finding::Nat(nat) => self.nats.push(*nat),
+            Finding::Turn { outcome, .. } => {
+                self.turn_named += 1;
+                self.turn_works += usize::from(outcome.is_ok());
+            }
+            _ => {}
+        }
+    }
+
+    /// A TURN server is a STUN server as well.
+    pub(super) fn lacks_stun(&self) -> bool {
+        self.signaling && self.stun_named == 0 && self.turn_named == 0
+    }
+
+    pub(super) fn lacks_turn(&self) -> bool {
+        self.signaling && self.turn_named == 0
+    }
+
+    pub(super) fn verdict(&self) -> Verdict {
+        let relayed = self.turn_works > 0;
+        if !self.signaling {
+            return fail(
+                "a chat will not work: the switchboard cannot be used",
+                "Do what is said above, then ask again.",
+            );
+        }
+        if self.relay_only {
+            return match relayed {
+                true => ok("a chat will work, through a relay"),
+                false => fail(
+                    "a chat will not work: --relay-only leaves only TURN, and no TURN server can be used",
+                    "Leave --relay-only out, or name a TURN server that works (see above).",
+                ),
+            };
+        }
+        if relayed {
+            return ok("a chat will work, through a relay where there is no direct path");
+        }
+        let unknown = self.nats.iter().all(|nat| matches!(nat, Nat::Unknown));
+        if self.stun_named + self.turn_named > 0 && unknown {
+            return fail(
+                "a chat will not work beyond this network: no STUN or TURN server answers",
+                "UDP is blocked here, or those servers are down: use another network, or ask the operator for TURN \
+                 over TCP or TLS.",
+            );
+        }
+        if unknown {
+            return warn(
+                "a chat will work within this network; beyond it only with peers that have a public address",
+                "The operator can name STUN and TURN servers (PATCHCORD_STUN_URL, PATCHCORD_TURN_URL), or you with \
+                 --ice-server.",
+            );
+        }
+        let symmetric = |nat: &Nat| matches!(nat, Nat::EndpointDependent { .. } | Nat::Unknown);
+        match self.nats.iter().all(symmetric) {
+            true => warn(
+                "a chat will work only with peers that have an open NAT or none",
+                "A TURN server that works would make it work with all: ask the operator, or use --ice-server.",
+            ),
+            false => warn(
+                "a chat will work with most peers; not with those behind a strict NAT or without UDP",
+                "A TURN server that works would make it work with all: ask the operator, or use --ice-server.",
+            ),
+        }
+    }
+}
+
+fn ok(message: &str) -> Verdict {
+    Verdict { status: Status::Ok, message: message.into(), advice: None }
+}
+
+fn warn(message: &str, advice: &str) -> Verdict {
+    Verdict { status: Status::Warn, message: message.into(), advice: Some(advice.into()) }
+}
+
+fn fail(message: &str, advice: &str) -> Verdict {
+    Verdict { status: Status::Fail, ..warn(message, advice) }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use patchcord_peer::probe::{Allocation, Signaled, Trouble};
+
+    use super::*;
+
+    fn signaling(works: bool) -> Finding {
+        let signaled =
+            Signaled { server: "patchcord-server".into(), round_trip: Duration::ZERO, ice_urls: 0 };
+        Finding::Signaling { outcome: if works { Ok(signaled) } else { Err(Trouble::NotServing) } }
+    }
+
+    fn stun(works: bool) -> Finding {
+        let outcome = if works { Ok((address(1), Duration::ZERO)) } else { Err(Trouble::NotServing) };
+        Finding::Stun { url: "stun:x".into(), outcome }
+    }
+
+    fn turn(works: bool) -> Finding {
+        let allocation =
+            Allocation { relayed: address(1), lifetime: None, took: Duration::ZERO, peer_refused: None };
+        let outcome = if works { Ok(allocation) } else { Err(Trouble::NotServing) };
+        Finding::Turn { url: "turn:x".into(), transport: None, outcome }
+    }
+
+    fn address(port: u16) -> std::net::SocketAddr {
+        ([198, 51, 100, 1], port).into()
+    }
+
+    fn verdict(relay_only: bool, findings: &[Finding]) -> (Status, String) {
+        let mut prognosis = Prognosis::new(relay_only);
+        findings.iter().for_each(|finding| prognosis.take(finding));
+        let Verdict { status, message, advice } = prognosis.verdict();
+        assert_eq!(
+            advice.is_none(),
+            status == Status::Ok,
+            "what is not well comes with what to do: {message}"
+        );
+        (status, message)
+    }
+
+    #[test]
+    fn the_verdict_follows_from_what_is_left_to_chat_over() {
+        use Status::{Fail, Ok, Warn};
+        let symmetric = || Finding::Nat(Nat::EndpointDependent { mapped: address(1), other: address(2) });
+        let open = || Finding::Nat(Nat::EndpointIndependent { mapped: address(1) });
+        let unknown = || Finding::Nat(Nat::Unknown);
+        for (relay_only, findings, status, part) in [
+            (false, vec![], Fail, "switchboard"),
+            (false, vec![signaling(false), stun(true), turn(true)], Fail, "switchboard"),
+            (false, vec![signaling(true)], Warn, "within this network"),
+            (false, vec![signaling(true), stun(false), unknown()], Fail, "beyond this network"),
+            (false, vec![signaling(true), stun(false), unknown(), turn(true)], Ok, "relay"),
+            (false, vec![signaling(true), stun(true), open()], Warn, "most peers"),
+            (false, vec![signaling(true), stun(true), symmetric()], Warn, "open NAT"),
+            (false, vec![signaling(true), stun(true), symmetric(), turn(false)], Warn, "open NAT"),
+            (false, vec![signaling(true), stun(true), symmetric(), turn(false), turn(true)], Ok, "relay"),
+            (true, vec![signaling(true), stun(true), open()], Fail, "--relay-only"),
+            (true, vec![signaling(true), stun(true), open(), turn(false)], Fail, "--relay-only"),
+            (true, vec![signaling(true), unknown(), turn(true)], Ok, "relay"),
+        ] {
+            let (found, message) = verdict(relay_only, &findings);
+            assert_eq!(found, status, "{message}: {findings:?}");
+            assert!(message.contains(part), "{message}: {findings:?}");
+        }
+    }
+}
