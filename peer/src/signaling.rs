@@ -25,6 +25,7 @@ use stream::{Opening, Server};
 pub use observer::Observer;
 pub(crate) use observer::Unobserved;
 pub use stream::Connect;
+pub(crate) use stream::over_the_network;
 pub(crate) use wire::{describe, leave_reason};
 
 /// Requests that wait for the session, which takes them at once unless it is stuck.
@@ -104,24 +105,16 @@ impl Signaling {
     pub(crate) async fn join(
         config: &Config,
     ) -> Result<(Self, Joined, mpsc::Receiver<SignalingEvent>), JoinError> {
-        Self::join_observed(config, Unobserved).await
+        Self::join_with(config, Unobserved, over_the_network()).await
     }
 
-    /// As [`Signaling::join`], with somebody who looks on.
-    pub(crate) async fn join_observed(
+    /// As [`Signaling::join`], with somebody who looks on, over connections made so.
+    pub(crate) async fn join_with(
         config: &Config,
         observer: impl Observer,
-    ) -> Result<(Self, Joined, mpsc::Receiver<SignalingEvent>), JoinError> {
-        Self::join_over(config, stream::over_the_network(), observer).await
-    }
-
-    /// As [`Signaling::join_observed`], over connections made so.
-    pub(crate) async fn join_over(
-        config: &Config,
         connect: Connect,
-        observer: impl Observer,
     ) -> Result<(Self, Joined, mpsc::Receiver<SignalingEvent>), JoinError> {
-        let opening = Self::open(config, connect, Box::new(observer));
+        let opening = Self::open(config, Box::new(observer), connect);
         tokio::time::timeout(config.join_timeout, opening).await.unwrap_or_else(|_| {
             Err(JoinError::Timeout { url: config.server.clone(), timeout: config.join_timeout })
         })
@@ -129,8 +122,8 @@ impl Signaling {
 
     async fn open(
         config: &Config,
-        connect: Connect,
         mut observer: Box<dyn Observer>,
+        connect: Connect,
     ) -> Result<(Self, Joined, mpsc::Receiver<SignalingEvent>), JoinError> {
         let join = request::Join {
             room: config.room.clone(),

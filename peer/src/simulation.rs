@@ -88,7 +88,7 @@ impl Line {
     /// # Errors
     /// As [`crate::Room::join`].
     pub async fn join(config: &Config, connect: Connect) -> Result<(Self, Entry), JoinError> {
-        let (signaling, joined, events) = Signaling::join_over(config, connect, Unobserved).await?;
+        let (signaling, joined, events) = Signaling::join_with(config, Unobserved, connect).await?;
         Ok((Self { signaling, events }, entry(joined)))
     }
 

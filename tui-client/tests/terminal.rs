@@ -138,9 +138,7 @@ fn a_stop_and_continue_from_outside_draws_the_screen_again() {
     let pty = server.join("ana");
     pty.signal(Signal::STOP);
     pty.signal(Signal::CONT);
-    pty.wait("the screen again", |screen| {
-        screen.alternate_screen() && screen.contents().contains("you are ana")
-    });
+    pty.wait_text_again("you are ana");
     pty.enter("/who");
     pty.wait_text("ana: you (id ");
     pty.enter("/quit");

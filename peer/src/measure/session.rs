@@ -7,7 +7,7 @@ use tokio::sync::mpsc;
 
 use crate::{
     Config, JoinError, Peer, PeerId,
-    signaling::{Observer, Signaling, SignalingEvent},
+    signaling::{Observer, Signaling, SignalingEvent, over_the_network},
 };
 
 /// A session, which ends when this is dropped.
@@ -65,7 +65,7 @@ impl Session {
         config: &Config,
         observer: impl Observer,
     ) -> Result<(Self, PeerId, Vec<Peer>), JoinError> {
-        let (signaling, joined, events) = Signaling::join_observed(config, observer).await?;
+        let (signaling, joined, events) = Signaling::join_with(config, observer, over_the_network()).await?;
         Ok((Self { signaling, events }, joined.peer_id, joined.peers))
     }
 

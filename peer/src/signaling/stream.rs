@@ -44,7 +44,7 @@ impl Server {
 }
 
 /// The way that everybody goes but a simulation.
-pub(super) fn over_the_network() -> Connect {
+pub(crate) fn over_the_network() -> Connect {
     Arc::new(|endpoint| Box::pin(async move { endpoint.connect().await }))
 }
 

@@ -14,6 +14,9 @@ use portable_pty::{ChildKiller, CommandBuilder, ExitStatus, MasterPty, PtySize, 
 
 const DEADLINE: Duration = Duration::from_secs(30);
 
+/// Enters the alternate screen; raw mode is on by then.
+const SWITCH_ON: &[u8] = b"\x1b[?1049h";
+
 /// What came out of the terminal.
 struct Output {
     parser: vt100::Parser,
@@ -124,6 +127,14 @@ impl Pty {
         self.wait_output(what, |output| wanted(output.parser.screen()));
     }
 
+    /// Waits until the terminal was taken over for the second time, and `text` is on the screen. Before, what is typed
+    /// goes through the terminal's own line editing.
+    pub fn wait_text_again(&self, text: &str) {
+        self.wait_output("the screen again", |output| {
+            count(&output.raw, SWITCH_ON) > 1 && output.parser.screen().contents().contains(text)
+        });
+    }
+
     /// Waits until `text` is on the screen.
     pub fn wait_text(&self, text: &str) {
         self.wait(&format!("the text {text:?}"), |screen| screen.contents().contains(text));
@@ -180,7 +191,7 @@ impl Pty {
     /// How often the alternate screen was entered and left.
     pub fn switches(&self) -> (usize, usize) {
         let output = self.output.0.lock().unwrap();
-        (count(&output.raw, b"\x1b[?1049h"), count(&output.raw, b"\x1b[?1049l"))
+        (count(&output.raw, SWITCH_ON), count(&output.raw, b"\x1b[?1049l"))
     }
 }
 

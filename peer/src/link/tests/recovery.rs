@@ -196,8 +196,13 @@ async fn when_restarts_do_not_help_a_new_connection_carries_the_same_session_on(
     let offers = wired.offers.clone();
     let (mut of_a, mut of_b) = (Vec::new(), Vec::new());
     for wave in 1..=3 {
+        // On a busy machine one side may have come to its new connection already.
+        if is_open(&of_a) || is_open(&of_b) {
+            break;
+        }
         wired.both(|| Command::Connect).await;
-        let (more_of_a, more_of_b) = wired.run(|_, _| offers.load(Relaxed) > 2 * wave).await;
+        let (more_of_a, more_of_b) =
+            wired.run(|a, b| offers.load(Relaxed) > 2 * wave || is_open(a) || is_open(b)).await;
         of_a.extend(more_of_a);
         of_b.extend(more_of_b);
     }
