@@ -73,6 +73,12 @@ impl http_body::Body for RequestBody {
             }
         }
     }
+
+    /// As with HTTP/2: known once the end has come.
+    fn is_end_stream(&self) -> bool {
+        let requests = self.0.lock();
+        requests.frames.is_empty() && matches!(requests.end, Some(RequestsEnd::Closed))
+    }
 }
 
 impl World {
