@@ -36,6 +36,7 @@ pub struct Server {
     pub runtime: Runtime,
     pub address: SocketAddr,
     honest: Honest,
+    admitted: u64,
 }
 
 struct Honest {
@@ -58,9 +59,9 @@ impl Server {
                 let ended = serve(config, Listeners { public, admin: None }, std::future::pending()).await;
                 panic!("the server ended: {ended:?}");
             });
-            (address, Honest::join(address).await)
+            (address, Honest::join(address, ROOM).await)
         });
-        Self { runtime, address, honest }
+        Self { runtime, address, honest, admitted: 0 }
     }
 
     /// The honest peer asks something and must be answered.
@@ -69,11 +70,11 @@ impl Server {
         runtime.block_on(honest.ping());
     }
 
-    /// Somebody new joins, over a connection of its own, and leaves.
+    /// Somebody new joins, over a connection of its own, and leaves. A room each, as joins to one are paced.
     pub fn admits(&mut self) {
-        self.runtime.block_on(async {
-            Honest::join(self.address).await;
-        });
+        self.admitted += 1;
+        let room = format!("room {}", self.admitted);
+        self.runtime.block_on(Honest::join(self.address, &room));
     }
 
     /// The honest peer's id.
@@ -83,10 +84,10 @@ impl Server {
 }
 
 impl Honest {
-    async fn join(address: SocketAddr) -> Self {
+    async fn join(address: SocketAddr, room: &str) -> Self {
         let client = SignalingServiceClient::connect(format!("http://{address}")).await;
         let (requests, stream) = mpsc::channel(1);
-        let join = Join { room: ROOM.into(), display_name: "honest".into(), ..Join::default() };
+        let join = Join { room: room.into(), display_name: "honest".into(), ..Join::default() };
         requests.send(SignalRequest { seq: 1, ack: 0, message: Some(Ask::Join(join)) }).await.expect("open");
         let call = client.expect("a connection").signal(ReceiverStream::new(stream)).await;
         let mut responses = call.expect("a stream").into_inner();

@@ -12,7 +12,7 @@ fuzz_target!(|input: &[u8]| {
     let mut chat = Chat::new();
     let mut heard = 0;
     let mut queued = 0;
-    let mut delivered = 0;
+    let mut settled = 0;
     chat.channel_opened();
     for (what, step) in steps(input) {
         match what % 8 {
@@ -27,9 +27,9 @@ fuzz_target!(|input: &[u8]| {
             _ => match chat.handle(step) {
                 // As for a channel that is closed on such a peer.
                 None => chat.channel_closed(),
-                Some((text, count)) => {
-                    delivered += count;
-                    if let Some(seq) = text {
+                Some(heard) => {
+                    settled += heard.delivered + heard.failed;
+                    if let Some(seq) = heard.text_seq {
                         assert!(seq == heard + 1 || seq == 1, "{seq} after {heard}");
                         heard = seq;
                         chat.handled(seq);
@@ -38,6 +38,6 @@ fuzz_target!(|input: &[u8]| {
             },
         }
         assert!((0..FRAMES_MAX).any(|_| chat.next_frame().is_none()));
-        assert_eq!(delivered + chat.undelivered(), queued, "each text is delivered once or waits");
+        assert_eq!(settled + chat.undelivered(), queued, "each text is delivered or failed once, or waits");
     }
 });

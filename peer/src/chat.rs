@@ -3,7 +3,14 @@
 //! Invariant: a text that was taken is handed to the receiver's program exactly once and in order, over
 //! however many channels, or is reported as not delivered.
 
-use std::{collections::VecDeque, sync::Arc, time::SystemTime};
+use std::{
+    collections::VecDeque,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::SystemTime,
+};
 
 use bytes::Bytes;
 use patchcord_proto::{
@@ -25,9 +32,29 @@ const UNACKNOWLEDGED_MAX: u64 = 32;
 /// Who we are, on every channel of a room.
 #[derive(Clone, Debug)]
 pub(crate) struct Identity {
-    pub session_id: [u8; SESSION_ID_BYTES],
+    pub session_ids: SessionIds,
     pub display_name: String,
     pub user_agent: String,
+}
+
+/// Makes ids for sessions, never one twice: whoever forgets a peer and meets it again would else be taken for the
+/// session it was, and what that one had been told for what this one said.
+#[derive(Clone, Debug)]
+pub(crate) struct SessionIds {
+    ours: [u8; SESSION_ID_BYTES / 2],
+    made: Arc<AtomicU64>,
+}
+
+impl SessionIds {
+    /// Ids that differ from those of every other program, when this is random.
+    pub(crate) fn new(ours: [u8; SESSION_ID_BYTES / 2]) -> Self {
+        Self { ours, made: Arc::default() }
+    }
+
+    fn make(&self) -> Bytes {
+        let number = self.made.fetch_add(1, Ordering::Relaxed);
+        [self.ours, number.to_be_bytes()].concat().into()
+    }
 }
 
 /// One of our own texts on its way to one peer.
@@ -106,6 +133,7 @@ pub(crate) type OutgoingFrame = (Bytes, Option<MessageId>);
 
 pub(crate) struct Chat {
     identity: Identity,
+    session_id: Bytes,
     /// Taken and not acknowledged; the first `sent` of them went over the channel that is open now.
     texts: VecDeque<(u64, OutgoingText)>,
     sent: usize,
@@ -139,6 +167,7 @@ pub(crate) struct Chat {
 impl Chat {
     pub(crate) fn new(identity: Identity) -> Self {
         Self {
+            session_id: identity.session_ids.make(),
             identity,
             texts: VecDeque::new(),
             sent: 0,
@@ -265,7 +294,7 @@ impl Chat {
 
     fn hello(&self) -> v1::ChatHello {
         v1::ChatHello {
-            session_id: Bytes::copy_from_slice(&self.identity.session_id),
+            session_id: self.session_id.clone(),
             display_name: self.identity.display_name.clone(),
             features: Vec::new(),
             user_agent: self.identity.user_agent.clone(),

@@ -22,6 +22,16 @@ pub fn candidate_is_fit(candidate: &str, loopback: bool) -> bool {
     candidate_gate::check(candidate, loopback).is_ok()
 }
 
+/// What a frame brought.
+pub struct Heard {
+    /// The number of the text in it.
+    pub text_seq: Option<u64>,
+    /// Own texts that are now known to be delivered.
+    pub delivered: usize,
+    /// Own texts of which nobody can tell any more.
+    pub failed: usize,
+}
+
 /// A chat session.
 pub struct Chat {
     chat: chat::Chat,
@@ -32,8 +42,9 @@ impl Chat {
     /// One with nothing said.
     #[expect(clippy::new_without_default, reason = "a session is not a value with a default")]
     pub fn new() -> Self {
-        let session_id = [7; 16];
-        let identity = chat::Identity { session_id, display_name: "we".into(), user_agent: "fuzzing".into() };
+        let session_ids = chat::SessionIds::new([7; 8]);
+        let identity =
+            chat::Identity { session_ids, display_name: "we".into(), user_agent: "fuzzing".into() };
         Self { chat: chat::Chat::new(identity), queued: 0 }
     }
 
@@ -76,15 +87,18 @@ impl Chat {
         self.chat.next_frame().map(|(frame, _)| frame.to_vec())
     }
 
-    /// Takes a frame: the number of the text in it, and how many of our own are now delivered; `None` when the
-    /// frame breaks the contract.
-    pub fn handle(&mut self, frame: &[u8]) -> Option<(Option<u64>, usize)> {
+    /// Takes a frame; `None` when it breaks the contract.
+    pub fn handle(&mut self, frame: &[u8]) -> Option<Heard> {
         let (heard, delivered) = self.chat.handle(frame).ok()?;
-        let text = match heard {
+        let text_seq = match &heard {
             Some(chat::Heard::Text(text)) => Some(text.seq),
             _ => None,
         };
-        Some((text, delivered.len()))
+        let failed = match &heard {
+            Some(chat::Heard::Open { failed, .. }) => failed.len(),
+            _ => 0,
+        };
+        Some(Heard { text_seq, delivered: delivered.len(), failed })
     }
 
     /// The text is handled.

@@ -15,7 +15,7 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     Config, ConnectPolicy, ConnectionState, EndReason, Event, JoinError, MessageId, Path, Peer, PeerId,
     SendError, TextKind, TimelineEntry,
-    chat::{Identity, OutgoingText},
+    chat::{Identity, OutgoingText, SessionIds},
     connection::ConnectionConfig,
     link::LinkContext,
     mesh::{Ask, Mesh},
@@ -123,7 +123,7 @@ impl Room {
         let (asks, ask_rx) = mpsc::channel(ASKS_MAX);
         let context = LinkContext {
             identity: Identity {
-                session_id: session_id()?,
+                session_ids: session_ids()?,
                 display_name: config.display_name.clone(),
                 user_agent: config.user_agent.clone(),
             },
@@ -244,9 +244,8 @@ fn check_length(text: &str, max: usize) -> Result<(), SendError> {
     }
 }
 
-fn session_id() -> Result<[u8; 16], JoinError> {
-    let mut session_id = [0; 16];
-    getrandom::fill(&mut session_id)
-        .map_err(|error| JoinError::Engine(format!("no random numbers: {error}")))?;
-    Ok(session_id)
+fn session_ids() -> Result<SessionIds, JoinError> {
+    let mut ours = [0; 8];
+    getrandom::fill(&mut ours).map_err(|error| JoinError::Engine(format!("no random numbers: {error}")))?;
+    Ok(SessionIds::new(ours))
 }

@@ -57,15 +57,18 @@ impl Chat {
         if hello.session_id.len() != SESSION_ID_BYTES || hello.features.len() > FEATURES_MAX {
             return Err(Violation::OutsideLimits);
         }
-        if self.heard_session.as_ref() != Some(&hello.session_id) {
-            self.heard_session = Some(hello.session_id);
-            self.heard_seq = 0;
-            self.acknowledged_seq = 0;
+        let knows_us = hello.heard_session_id == self.session_id;
+        if knows_us && hello.heard_seq > self.sent_through {
+            return Err(Violation::FalseReceipt);
         }
+        let forgotten = match self.heard_session.replace(hello.session_id.clone()) {
+            Some(earlier) => earlier != hello.session_id,
+            None => false,
+        };
         self.hello_received = true;
         self.hello_again = self.hello_sent;
-        let knows_us = hello.heard_session_id[..] == self.identity.session_id[..];
-        let failed = if !knows_us && self.known_to_peer { self.begin_anew() } else { Vec::new() };
+        let forgotten = forgotten || !knows_us && self.known_to_peer;
+        let failed = if forgotten { self.begin_anew() } else { Vec::new() };
         self.known_to_peer = knows_us;
         let delivered = if knows_us { self.take_through(hello.heard_seq) } else { Vec::new() };
         Ok((Some(Heard::Open { display_name, failed }), delivered))

@@ -7,12 +7,16 @@ use proptest::prelude::*;
 
 use super::*;
 
-fn chat(session: u8) -> Chat {
-    Chat::new(Identity {
-        session_id: [session; 16],
-        display_name: format!("peer{session}"),
+fn identity(number: u8) -> Identity {
+    Identity {
+        session_ids: SessionIds::new([number; 8]),
+        display_name: format!("peer{number}"),
         user_agent: "test".into(),
-    })
+    }
+}
+
+fn chat(number: u8) -> Chat {
+    Chat::new(identity(number))
 }
 
 fn text(id: u64) -> OutgoingText {
@@ -27,6 +31,7 @@ fn text(id: u64) -> OutgoingText {
 
 /// Two sides and what is in flight between them.
 struct Pair {
+    identities: [Identity; 2],
     sides: [Chat; 2],
     wires: [VecDeque<Bytes>; 2],
     received: [Vec<MessageId>; 2],
@@ -37,8 +42,10 @@ struct Pair {
 
 impl Pair {
     fn new() -> Self {
+        let identities = [identity(1), identity(2)];
         Self {
-            sides: [chat(1), chat(2)],
+            sides: identities.clone().map(Chat::new),
+            identities,
             wires: Default::default(),
             received: Default::default(),
             delivered: Default::default(),
@@ -89,7 +96,7 @@ impl Pair {
     /// This side's link to the other ended, as when the other was said to have left, and there is a new one.
     fn forget(&mut self, side: usize) {
         self.close();
-        let forgotten = std::mem::replace(&mut self.sides[side], chat(side as u8 + 1));
+        let forgotten = std::mem::replace(&mut self.sides[side], Chat::new(self.identities[side].clone()));
         self.failed[side].extend(forgotten.undelivered());
     }
 
@@ -101,7 +108,7 @@ impl Pair {
 proptest! {
     #[test]
     fn no_text_is_lost_or_doubled_unknowingly_when_a_side_forgets_the_other(
-        steps in proptest::collection::vec((0u8..6, 0usize..2), 0..300),
+        steps in proptest::collection::vec((0u8..7, 0usize..2), 0..300),
     ) {
         let mut pair = Pair::new();
         let mut queued = [0u64; 2];
@@ -113,7 +120,8 @@ proptest! {
                 }
                 2 => pair.open(),
                 3 => pair.forget(side),
-                4 => drop(pair.send(side)),
+                4 => pair.settle(),
+                5 => drop(pair.send(side)),
                 _ => drop(pair.deliver(side)),
             }
         }

@@ -3,7 +3,8 @@
 
 use super::*;
 use crate::{
-    CandidateType, IceTransportPolicy, ProblemCode, TextKind, Untrusted, negotiation::username_fragments,
+    CandidateType, IceTransportPolicy, ProblemCode, TextKind, Untrusted, chat::SessionIds,
+    negotiation::username_fragments,
 };
 
 mod recovery;
@@ -42,7 +43,7 @@ fn end_with(own: &str, other: &str, connect_timeout: Duration, connection: Conne
     let (notice_tx, notices) = mpsc::channel(64);
     let context = LinkContext {
         identity: Identity {
-            session_id: [own.as_bytes()[0]; 16],
+            session_ids: SessionIds::new([own.as_bytes()[0]; 8]),
             display_name: own.into(),
             user_agent: "test".into(),
         },
