@@ -27,9 +27,9 @@ fuzz_target!(|input: &[u8]| {
             _ => match chat.handle(step) {
                 // As for a channel that is closed on such a peer.
                 None => chat.channel_closed(),
-                Some(heard) => {
-                    settled += heard.delivered + heard.failed;
-                    if let Some(seq) = heard.text_seq {
+                Some(frame) => {
+                    settled += frame.delivered + frame.failed;
+                    if let Some(seq) = frame.text_seq {
                         assert!(seq == heard + 1 || seq == 1, "{seq} after {heard}");
                         heard = seq;
                         chat.handled(seq);
