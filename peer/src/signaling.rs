@@ -8,7 +8,7 @@ mod session;
 mod stream;
 mod wire;
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, time::Duration};
 
 use bytes::Bytes;
 use patchcord_proto::v1::{signal_request as request, signal_response as response};
@@ -65,6 +65,8 @@ pub(crate) enum SignalingEvent {
     Rejected {
         code: response::rejected::Code,
         message: String,
+        /// Who did not get what was for it, and the least to wait before it is said again.
+        again: Option<(PeerId, Duration)>,
     },
     IceServers(Vec<IceServer>),
     /// The stream is lost; the session may be. The reason is free of control characters.

@@ -216,6 +216,7 @@ impl Link {
             self.timeline.add(ConnectionStep::Connected(self.path));
             if self.chat.is_open() {
                 self.recovery = None;
+                self.retries.reset();
             }
         } else {
             self.timeline.add(ConnectionStep::Disconnected);
@@ -291,6 +292,9 @@ impl Link {
             }
             return self.attempt_failed().await;
         }
+        if wanted && self.retries.due().is_some() {
+            return self.close_connection(ConnectionState::New).await;
+        }
         let message = if self.chat.is_open() {
             "the connection was lost: the network or the peer went away; /connect tries again"
         } else {
@@ -340,6 +344,7 @@ impl Link {
     pub(super) async fn close(&mut self, state: ConnectionState) {
         self.recovery = None;
         self.abandoned = None;
+        self.retries.cancel();
         if self.attempt.is_some() && state == ConnectionState::Closed {
             self.timeline.add(ConnectionStep::Closed);
         }

@@ -162,6 +162,9 @@ impl Session {
         }
         match response.message {
             Some(response::Message::GoAway(away)) => self.go_away(&away).map(|()| None),
+            Some(response::Message::Rejected(rejected)) => {
+                Ok(Some(wire::parse_rejected(&rejected, |seq| self.ledger.addressee(seq).cloned())))
+            }
             Some(message) => Ok(wire::parse(message)),
             None => Ok(None),
         }
