@@ -34,6 +34,7 @@ mod not_relayed;
 mod recovering;
 mod recovery;
 mod returning;
+mod watching;
 
 pub(crate) use events::EventSender;
 pub(crate) use handle::{LinkContext, LinkHandle};
@@ -94,6 +95,8 @@ pub(crate) enum Notice {
     SaidBye,
     /// Whether the channel is open.
     Open(bool),
+    /// This host has other addresses, or the peer's packets stopped: the server may be out of reach as well.
+    NetworkMayHaveChanged,
     /// The peer says that the server knows it by this id now.
     Claim { server_id: PeerId },
     /// The link is over, with these texts not delivered; nothing follows.
@@ -110,6 +113,8 @@ struct Attempt {
     dead: bool,
     /// Candidates of both sides in this ICE generation were told to the timeline.
     candidate_told: [bool; 2],
+    /// That the addresses of this host are others than those it was made on was told to the room.
+    move_told: bool,
 }
 
 struct Link {

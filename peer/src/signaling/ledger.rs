@@ -106,6 +106,12 @@ impl Ledger {
         SignalRequest { seq: self.sent, ack, message }
     }
 
+    /// A request that is no part of the session: it goes out once, or never.
+    pub(super) fn unnumbered(&mut self, message: Message) -> SignalRequest {
+        self.told = self.handled;
+        SignalRequest { seq: 0, ack: self.handled, message: Some(message) }
+    }
+
     /// The server has carried out or rejected this request and all before it.
     pub(super) fn acknowledged(&mut self, through: u64) {
         while !self.kept.is_empty() && self.oldest() <= through {
