@@ -12,16 +12,15 @@ use std::{
 };
 
 use tokio::{
-    sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot},
+    sync::{OwnedSemaphorePermit, mpsc, oneshot},
     time::Instant,
 };
-use tokio_util::sync::CancellationToken;
 
 use crate::{
     ConnectionReport, ConnectionState, DeliveryState, Event, IceServer, LeaveReason, MessageId, Path, Peer,
     PeerId, SignalingState,
-    chat::{Chat, Identity, OutgoingFrame, OutgoingText},
-    connection::{Connection, ConnectionConfig, ConnectionEvent, EngineError},
+    chat::{Chat, OutgoingFrame, OutgoingText},
+    connection::{Connection, ConnectionEvent, EngineError},
     negotiation::{Candidate, DescriptionKind, Input, Negotiation},
     rate::TokenBucket,
     timeline::Timeline,
@@ -30,23 +29,17 @@ use crate::{
 mod chatting;
 mod connecting;
 mod events;
+mod handle;
+mod not_relayed;
 mod recovering;
 mod recovery;
 mod returning;
+mod watching;
 
 pub(crate) use events::EventSender;
+pub(crate) use handle::{LinkContext, LinkHandle};
+use not_relayed::Retries;
 use recovery::Recovery;
-
-/// Commands that wait for a link. A peer that floods us with signaling fills it and is cut off.
-const COMMANDS_MAX: usize = 2048;
-
-/// Offers make us open sockets and gather: a peer may make a few at once, then one a second.
-const OFFERS_BURST: u32 = 8;
-const OFFER_INTERVAL: Duration = Duration::from_secs(1);
-
-/// Each change of name and each typing makes an event: honest peers stay far below.
-const CONTROL_FRAMES_BURST: u32 = 32;
-const CONTROL_FRAME_INTERVAL: Duration = Duration::from_millis(250);
 
 /// For the acknowledgement of our goodbye, and for the peer to close after we acknowledged its own.
 const BYE_TIMEOUT: Duration = Duration::from_secs(2);
@@ -84,6 +77,10 @@ pub(crate) enum Command {
     },
     /// Something that either side said through the server was lost.
     Renegotiate,
+    /// The server did not pass on something to the peer; again after this long at the earliest.
+    NotRelayed {
+        retry_after: Duration,
+    },
     /// Deliver what is queued, say goodbye, end.
     Leave,
 }
@@ -98,79 +95,12 @@ pub(crate) enum Notice {
     SaidBye,
     /// Whether the channel is open.
     Open(bool),
+    /// This host has other addresses, or the peer's packets stopped: the server may be out of reach as well.
+    NetworkMayHaveChanged,
     /// The peer says that the server knows it by this id now.
     Claim { server_id: PeerId },
     /// The link is over, with these texts not delivered; nothing follows.
     Ended { undelivered: Vec<MessageId> },
-}
-
-/// What every link of a room shares.
-#[derive(Clone)]
-pub(crate) struct LinkContext {
-    pub identity: Identity,
-    pub connection: ConnectionConfig,
-    pub connect_timeout: Duration,
-    pub candidates_max: usize,
-    pub mesh: Arc<Semaphore>,
-    pub mesh_peers_max: usize,
-    pub events: mpsc::Sender<Event>,
-    pub notices: mpsc::Sender<(PeerId, Notice)>,
-    /// Cancelled when the user may no longer be reading events.
-    pub leaving: CancellationToken,
-    /// Cancelled when the user has been told the end.
-    pub over: CancellationToken,
-    pub manual: bool,
-}
-
-/// The room's end of a link. The task ends when it is dropped.
-pub(crate) struct LinkHandle {
-    pub commands: mpsc::Sender<Command>,
-    /// Texts taken and neither delivered nor failed.
-    pub undelivered: Arc<AtomicUsize>,
-}
-
-impl LinkHandle {
-    pub(crate) fn spawn(own_id: &PeerId, peer: Peer, context: LinkContext) -> Self {
-        let (commands, command_rx) = mpsc::channel(COMMANDS_MAX);
-        let undelivered = Arc::<AtomicUsize>::default();
-        let polite = *own_id < peer.id;
-        let link = Link {
-            events: EventSender::new(context.events.clone(), context.leaving.clone(), context.over.clone()),
-            chat: Chat::new(context.identity.clone()),
-            negotiation: Negotiation::new(polite, context.candidates_max),
-            attempt: None,
-            mesh_place: None,
-            recovery: None,
-            abandoned: None,
-            signaling: SignalingState::Connected,
-            timeline: Timeline::default(),
-            state: ConnectionState::New,
-            state_since: Instant::now(),
-            path: None,
-            remote_fingerprint: None,
-            offers: TokenBucket::new(OFFERS_BURST, OFFER_INTERVAL, Instant::now()),
-            control_frames: TokenBucket::new(CONTROL_FRAMES_BURST, CONTROL_FRAME_INTERVAL, Instant::now()),
-            undelivered: undelivered.clone(),
-            leaving: false,
-            peer_gone: false,
-            peer_said_bye: false,
-            outgoing: None,
-            deadline: None,
-            polite,
-            own_id: own_id.clone(),
-            server_id: peer.id.clone(),
-            peer_id: peer.id.clone(),
-            peer,
-            context,
-        };
-        tokio::spawn(link.run(command_rx));
-        Self { commands, undelivered }
-    }
-
-    /// Ends the link without dropping the handle.
-    pub(crate) fn let_go(&mut self) {
-        self.commands = mpsc::channel(1).0;
-    }
 }
 
 /// A connection from its first step until it is closed.
@@ -183,6 +113,8 @@ struct Attempt {
     dead: bool,
     /// Candidates of both sides in this ICE generation were told to the timeline.
     candidate_told: [bool; 2],
+    /// That the addresses of this host are others than those it was made on was told to the room.
+    move_told: bool,
 }
 
 struct Link {
@@ -205,6 +137,8 @@ struct Link {
     recovery: Option<Recovery>,
     /// The fingerprint of the peer's connection that we replaced: what it offers there is outdated.
     abandoned: Option<String>,
+    /// What the server did not pass on to the peer is said again.
+    retries: Retries,
     signaling: SignalingState,
     timeline: Timeline,
     state: ConnectionState,
@@ -231,6 +165,7 @@ enum Step {
     Path,
     Deadline,
     Recover,
+    Retry,
 }
 
 impl Link {
@@ -249,6 +184,7 @@ impl Link {
                 Step::Path => self.look_at_path().await,
                 Step::Deadline => self.deadline_passed().await,
                 Step::Recover => self.recover().await,
+                Step::Retry => self.retry().await,
             }
             if self.is_over() {
                 break;
@@ -260,11 +196,12 @@ impl Link {
     /// Waits for what happens next. The channel is read before it is written, so that one receipt answers
     /// many texts, unless that receipt is overdue.
     async fn next_step(&mut self, commands: &mut mpsc::Receiver<Command>) -> Step {
-        let (deadline, recovery_due) = (self.deadline, self.recovery_due());
+        let (deadline, recovery_due, retry_due) = (self.deadline, self.recovery_due(), self.retry_due());
         let Some(attempt) = &mut self.attempt else {
             return tokio::select! {
                 command = commands.recv() => Step::Command(command),
                 () = sleep_until(recovery_due) => Step::Recover,
+                () = sleep_until(retry_due) => Step::Retry,
                 () = sleep_until(deadline) => Step::Deadline,
             };
         };
@@ -278,6 +215,7 @@ impl Link {
             event = attempt.connection.next_event(read_channel) => Step::Connection(event),
             result = channel.writable(), if outgoing && !attempt.dead => Step::Writable(result),
             () = sleep_until(recovery_due) => Step::Recover,
+            () = sleep_until(retry_due) => Step::Retry,
             () = sleep_until(next_path) => Step::Path,
             () = sleep_until(deadline) => Step::Deadline,
         }
@@ -312,6 +250,7 @@ impl Link {
             Command::Rejoined { own_id } => self.rejoined(own_id).await,
             Command::PeerReturned { server_id } => self.peer_returned(server_id).await,
             Command::Renegotiate => self.renegotiate().await,
+            Command::NotRelayed { retry_after } => self.not_relayed(retry_after).await,
         }
     }
 
@@ -345,6 +284,7 @@ impl Link {
         // The peer, being the newcomer, may be about to offer; nobody offers under a manual policy.
         let may_open = self.attempt.is_some()
             || self.recovery.is_some()
+            || self.retries.due().is_some()
             || (self.state == ConnectionState::New && !self.context.manual);
         self.chat.undelivered().len() == 0 || !may_open
     }

@@ -294,7 +294,10 @@ impl Mesh {
                 self.command_server_id(&from, Command::Candidate(candidate));
             }
             SignalingEvent::IceServers(ice_servers) => self.set_ice_servers(&ice_servers),
-            SignalingEvent::Rejected { code, message } => {
+            SignalingEvent::Rejected { again: Some((server_id, retry_after)), .. } => {
+                self.command_server_id(&server_id, Command::NotRelayed { retry_after });
+            }
+            SignalingEvent::Rejected { code, message, again: None } => {
                 // A peer that left while we wrote to it: its PeerLeft says all there is to say.
                 if code != patchcord_proto::v1::signal_response::rejected::Code::NoSuchPeer {
                     let code = ProblemCode::Rejected;

@@ -5,7 +5,7 @@
 //! other's description, and every candidate of those descriptions reaches the other side.
 
 /// Which offer an answer is to, by its username fragment: SDP does not say, and an offer may be replaced before it
-/// is answered. Others ignore an attribute that they do not know (RFC 8866 section 5.13).
+/// is answered. In an offer: which offer it stands for an answer to, whose answer was lost. Others ignore an attribute that they do not know (RFC 8866 section 5.13).
 const ANSWERS: &str = "a=x-patchcord-answers:";
 
 /// Offer or answer.
@@ -79,6 +79,8 @@ pub(crate) struct Negotiation {
     local_sent: usize,
     /// Username fragments of our last offer, which an answer has to name.
     offered_fragments: Vec<String>,
+    /// Username fragments of the peer's offer that our next description is in answer to.
+    answered_fragments: Vec<String>,
     /// Username fragments of the remote description; none before it came.
     remote_fragments: Option<Vec<String>>,
     early_candidates: Vec<Candidate>,
@@ -100,6 +102,7 @@ impl Negotiation {
             described: false,
             local_sent: 0,
             offered_fragments: Vec::new(),
+            answered_fragments: Vec::new(),
             remote_fragments: None,
             early_candidates: Vec::new(),
             remote_candidates: 0,
@@ -111,6 +114,21 @@ impl Negotiation {
     /// Which side gives way when both offer at once, from now on.
     pub(crate) fn set_polite(&mut self, polite: bool) {
         self.polite = polite;
+    }
+
+    /// One side of the connection that comes after this one, which the peer may not know to be over: if we had
+    /// an offer of its to answer, our next offer is the answer.
+    pub(crate) fn successor(&self) -> Self {
+        let answered_fragments = match self.state {
+            SignalingState::HaveLocalOffer => Vec::new(),
+            _ => self.remote_fragments.clone().unwrap_or_default(),
+        };
+        Self { answered_fragments, ..Self::new(self.polite, self.candidates_max) }
+    }
+
+    /// Whether an offer of ours has no answer yet.
+    pub(crate) fn awaits_answer(&self) -> bool {
+        self.state == SignalingState::HaveLocalOffer
     }
 
     /// Candidates taken from the peer.
@@ -173,10 +191,11 @@ impl Negotiation {
             DescriptionKind::Offer => self.offered_fragments = username_fragments(&sdp),
             DescriptionKind::Answer => {
                 self.state = SignalingState::Stable;
-                for fragment in self.remote_fragments.iter().flatten() {
-                    sdp.push_str(&format!("{ANSWERS}{fragment}\r\n"));
-                }
+                self.answered_fragments = self.remote_fragments.clone().unwrap_or_default();
             }
+        }
+        for fragment in self.answered_fragments.drain(..) {
+            sdp.push_str(&format!("{ANSWERS}{fragment}\r\n"));
         }
         self.described = true;
         let mut outputs = vec![Output::SendDescription { kind, sdp }];
@@ -199,7 +218,9 @@ impl Negotiation {
 
     fn remote_offer(&mut self, sdp: String) -> Vec<Output> {
         let collision = self.state != SignalingState::Stable;
-        self.ignore_offer = collision && !self.polite;
+        // Whoever had our offer and makes one in answer to it will never answer ours.
+        let in_answer = attribute_values(&sdp, ANSWERS).any(|fragment| self.has_offered(fragment));
+        self.ignore_offer = collision && !self.polite && !in_answer;
         if self.ignore_offer {
             return Vec::new();
         }
@@ -217,14 +238,17 @@ impl Negotiation {
     }
 
     fn remote_answer(&mut self, sdp: String) -> Vec<Output> {
-        let to_another = attribute_values(&sdp, ANSWERS)
-            .any(|fragment| !self.offered_fragments.iter().any(|offered| offered == fragment));
+        let to_another = attribute_values(&sdp, ANSWERS).any(|fragment| !self.has_offered(fragment));
         if self.state != SignalingState::HaveLocalOffer || to_another {
             return Vec::new();
         }
         self.ignore_offer = false;
         self.state = SignalingState::Stable;
         self.set_remote(DescriptionKind::Answer, sdp)
+    }
+
+    fn has_offered(&self, fragment: &str) -> bool {
+        self.offered_fragments.iter().any(|offered| offered == fragment)
     }
 
     fn set_remote(&mut self, kind: DescriptionKind, sdp: String) -> Vec<Output> {

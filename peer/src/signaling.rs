@@ -6,13 +6,14 @@ mod ledger;
 mod observer;
 mod session;
 mod stream;
+mod suspicion;
 mod wire;
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use patchcord_proto::v1::{signal_request as request, signal_response as response};
-use tokio::sync::mpsc;
+use tokio::sync::{Notify, mpsc};
 
 use crate::{
     Config, IceServer, JoinError, LeaveReason, Peer, PeerId,
@@ -65,6 +66,8 @@ pub(crate) enum SignalingEvent {
     Rejected {
         code: response::rejected::Code,
         message: String,
+        /// Who did not get what was for it, and the least to wait before it is said again.
+        again: Option<(PeerId, Duration)>,
     },
     IceServers(Vec<IceServer>),
     /// The stream is lost; the session may be. The reason is free of control characters.
@@ -98,6 +101,7 @@ pub(crate) enum SignalingEvent {
 #[derive(Clone)]
 pub(crate) struct Signaling {
     requests: mpsc::Sender<request::Message>,
+    doubts: Arc<Notify>,
 }
 
 impl Signaling {
@@ -143,6 +147,7 @@ impl Signaling {
         observer.joined(&joined.peer_id);
         let (requests, request_rx) = mpsc::channel(REQUESTS_MAX);
         let (event_tx, events) = mpsc::channel(RESPONSES_MAX);
+        let doubts = Arc::<Notify>::default();
         let session = Session {
             server,
             join,
@@ -150,17 +155,26 @@ impl Signaling {
             ledger: Ledger::joined(seq),
             requests: request_rx,
             events: event_tx,
+            doubts: doubts.clone(),
             leaving: false,
             return_after: None,
             owes_ack: false,
             observer,
         };
         tokio::spawn(session.run(stream));
-        Ok((Self { requests }, joined, events))
+        Ok((Self { requests, doubts }, joined, events))
     }
 
     /// Takes a request without waiting; says no when the session is over or stuck.
     pub(crate) fn try_send(&self, message: request::Message) -> bool {
         self.requests.try_send(message).is_ok()
     }
+
+    /// Something makes us doubt that the stream is still there: it is tried, and replaced if nothing comes back.
+    pub(crate) fn doubt(&self) {
+        self.doubts.notify_one();
+    }
 }
+
+#[cfg(test)]
+mod tests;

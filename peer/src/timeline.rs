@@ -3,7 +3,7 @@
 use std::{
     collections::VecDeque,
     fmt::{self, Display, Formatter},
-    time::SystemTime,
+    time::{Duration, SystemTime},
 };
 
 use crate::{CandidateType, Path};
@@ -38,6 +38,8 @@ pub enum ConnectionStep {
     FirstLocalCandidate(CandidateType),
     /// The peer's first candidate in this generation.
     FirstRemoteCandidate(CandidateType),
+    /// The server was too busy to pass on what we said; it is said again after this long.
+    NotRelayed(Duration),
     /// Packets flow, over this path if it is known.
     Connected(Option<Path>),
     /// The chat channel is open in both directions.
@@ -67,6 +69,9 @@ impl Display for ConnectionStep {
             Self::FirstLocalCandidate(kind) => write!(formatter, "first own candidate: {}", kind.as_str()),
             Self::FirstRemoteCandidate(kind) => {
                 write!(formatter, "first candidate of the peer: {}", kind.as_str())
+            }
+            Self::NotRelayed(wait) => {
+                write!(formatter, "the server is too busy to pass this on, again in {} s", wait.as_secs())
             }
             Self::Connected(None) => formatter.write_str("connected"),
             Self::Connected(Some(path)) => {

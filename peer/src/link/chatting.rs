@@ -72,6 +72,7 @@ impl Link {
         self.deadline = None;
         self.recovery = None;
         self.abandoned = None;
+        self.retries.reset();
         self.timeline.add(ConnectionStep::ChannelOpen);
         if let Some(attempt) = &mut self.attempt {
             attempt.opened_in = Some(attempt.begun.elapsed());

@@ -1,12 +1,10 @@
 //! The connection of a link: begun by us or by an offer, negotiated, watched, closed.
 
-use std::time::Duration;
-
 use tokio::time::Instant;
 
 use super::{Attempt, Link, Notice, PATH_INTERVAL};
 use crate::{
-    ConnectionState, ConnectionStep, Event, IceTransportPolicy, Path, ProblemCode,
+    ConnectionState, ConnectionStep, Event, IceTransportPolicy, ProblemCode,
     candidate_gate::candidate_type,
     connection::{Connection, ConnectionEvent, EngineError},
     negotiation::{Candidate, DescriptionKind, Input, Negotiation, Output, fingerprint},
@@ -97,6 +95,7 @@ impl Link {
                     next_path: now + PATH_INTERVAL,
                     dead: false,
                     candidate_told: [false; 2],
+                    move_told: false,
                 });
                 self.timeline.add(ConnectionStep::Gathering);
                 self.set_state(ConnectionState::Connecting).await;
@@ -209,27 +208,6 @@ impl Link {
         }
     }
 
-    async fn packets_flow(&mut self, state: ConnectionState) {
-        self.path = self.current_path().await;
-        self.set_state(state).await;
-        if state == ConnectionState::Connected {
-            self.timeline.add(ConnectionStep::Connected(self.path));
-            if self.chat.is_open() {
-                self.recovery = None;
-            }
-        } else {
-            self.timeline.add(ConnectionStep::Disconnected);
-            if self.chat.is_open() {
-                self.begin_recovery();
-            }
-            if self.addresses_changed()
-                && let Some(recovery) = &mut self.recovery
-            {
-                recovery.hurry(Instant::now());
-            }
-        }
-    }
-
     async fn local_candidate(&mut self, candidate: Candidate) {
         let ended = candidate.candidate.is_empty();
         if let (Some(kind), Some(attempt)) = (candidate_type(&candidate.candidate), &mut self.attempt)
@@ -291,6 +269,9 @@ impl Link {
             }
             return self.attempt_failed().await;
         }
+        if wanted && self.retries.due().is_some() {
+            return self.close_connection(ConnectionState::New).await;
+        }
         let message = if self.chat.is_open() {
             "the connection was lost: the network or the peer went away; /connect tries again"
         } else {
@@ -314,32 +295,11 @@ impl Link {
         }
     }
 
-    pub(super) async fn look_at_path(&mut self) {
-        let path = self.current_path().await;
-        let moved = match (self.path, path) {
-            (Some(old), Some(new)) => {
-                (old.local, old.remote) != (new.local, new.remote)
-                    || round_trip_moved(old.round_trip, new.round_trip)
-            }
-            (old, new) => old.is_some() != new.is_some(),
-        };
-        if moved {
-            self.path = path;
-            self.tell_state().await;
-        }
-        if let Some(attempt) = &mut self.attempt {
-            attempt.next_path = Instant::now() + PATH_INTERVAL;
-        }
-    }
-
-    pub(super) async fn current_path(&self) -> Option<Path> {
-        self.attempt.as_ref()?.connection.path().await
-    }
-
     /// Ends the connection, if there is one, and leaves the link in `state`; nothing brings it back by itself.
     pub(super) async fn close(&mut self, state: ConnectionState) {
         self.recovery = None;
         self.abandoned = None;
+        self.retries.cancel();
         if self.attempt.is_some() && state == ConnectionState::Closed {
             self.timeline.add(ConnectionStep::Closed);
         }
@@ -383,12 +343,5 @@ impl Link {
     pub(super) async fn problem(&mut self, code: ProblemCode, message: String) {
         self.timeline.add(ConnectionStep::Failed(message.clone()));
         self.events.send(Event::Problem { code, peer_id: Some(self.peer_id.clone()), message }).await;
-    }
-}
-
-fn round_trip_moved(old: Option<Duration>, new: Option<Duration>) -> bool {
-    match (old, new) {
-        (Some(old), Some(new)) => old.abs_diff(new) > old / 4 && old.abs_diff(new) > Duration::from_millis(1),
-        (old, new) => old.is_some() != new.is_some(),
     }
 }

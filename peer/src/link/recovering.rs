@@ -13,10 +13,7 @@ impl Link {
     /// Packets of an open chat no longer flow, or the connection is dead.
     pub(super) fn begin_recovery(&mut self) {
         if self.recovery.is_none() {
-            let mut jitter = [0];
-            // Without it two sides may try at once, which is resolved all the same.
-            let _ = getrandom::fill(&mut jitter);
-            self.recovery = Some(Recovery::new(Instant::now(), self.polite, jitter[0]));
+            self.recovery = Some(Recovery::new(Instant::now(), self.polite, jitter()));
         }
         self.pace_recovery();
     }
@@ -102,4 +99,9 @@ impl Link {
         // Between two connections there is none to close.
         self.set_state(ConnectionState::Failed).await;
     }
+}
+
+/// Without a random source two sides may try at once, which is resolved all the same.
+pub(super) fn jitter() -> u8 {
+    crate::random::u32().map_or(0, |random| random.to_be_bytes()[0])
 }

@@ -80,6 +80,11 @@ impl Recovery {
         }
     }
 
+    /// No attempt before this: the server carries nothing.
+    pub(super) fn put_off(&mut self, until: Instant) {
+        self.next_at = self.next_at.max(until.min(self.give_up_at));
+    }
+
     /// The peer makes an attempt of its own: ours would only disturb it.
     pub(super) fn peer_tries(&mut self, now: Instant) {
         self.next_at = self.next_at.max(now + self.wait());
@@ -181,5 +186,9 @@ mod tests {
         assert_eq!(recovery.due(), Some(start + seconds(5)));
         recovery.hurry(start + seconds(3));
         assert_eq!(recovery.due(), Some(start + seconds(3)));
+        recovery.put_off(start + seconds(7));
+        assert_eq!(recovery.due(), Some(start + seconds(7)));
+        recovery.put_off(start + seconds(1_000));
+        assert_eq!(recovery.due(), Some(start + GIVE_UP_AFTER), "it ends all the same");
     }
 }

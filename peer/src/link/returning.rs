@@ -1,7 +1,7 @@
 //! What a link makes of a server that was away: an open channel goes on, anything less begins anew.
 
 use super::Link;
-use crate::{ConnectionState, Peer, PeerId};
+use crate::{ConnectionState, Peer, PeerId, negotiation::Input};
 
 impl Link {
     /// The server knows us by another id. The peer learns it over the channel; an attempt that was on its way
@@ -34,8 +34,13 @@ impl Link {
         if self.chat.is_open() {
             return self.restart_ice().await;
         }
+        // The peer may wait for an answer that was lost: what we offer then is in its place.
+        let negotiation = self.negotiation.successor();
         self.close(ConnectionState::New).await;
-        self.connect().await;
+        if self.begin().await {
+            self.negotiation = negotiation;
+            self.negotiate(Input::Connect).await;
+        }
     }
 
     fn set_polite(&mut self) {

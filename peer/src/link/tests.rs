@@ -1,12 +1,18 @@
 //! Two links in one process over the real engine; what the server would relay goes through a channel that
 //! a test may tamper with.
 
-use super::*;
+use tokio::sync::Semaphore;
+use tokio_util::sync::CancellationToken;
+
+use super::{handle::OFFERS_BURST, *};
 use crate::{
-    CandidateType, IceTransportPolicy, ProblemCode, TextKind, Untrusted, chat::SessionIds,
+    CandidateType, IceTransportPolicy, ProblemCode, TextKind, Untrusted,
+    chat::{Identity, SessionIds},
+    connection::ConnectionConfig,
     negotiation::username_fragments,
 };
 
+mod not_relayed;
 mod recovery;
 mod texts;
 mod turn;

@@ -3,7 +3,7 @@
 use patchcord_proto::v1::signal_request as request;
 
 use super::Mesh;
-use crate::{Event, LeaveReason, PeerId, link::Notice, negotiation::DescriptionKind};
+use crate::{Event, LeaveReason, PeerId, link::Notice, negotiation::DescriptionKind, signaling::Signaling};
 
 impl Mesh {
     pub(super) fn notice(&mut self, peer_id: PeerId, notice: Notice) {
@@ -39,6 +39,7 @@ impl Mesh {
                 member.open = open;
                 self.settle_if_nobody_is_missing();
             }
+            Notice::NetworkMayHaveChanged => self.signaling.iter().for_each(Signaling::doubt),
             Notice::Claim { server_id } => self.claimed(&peer_id, server_id),
             Notice::Ended { undelivered } => {
                 let reason = member.left.unwrap_or(LeaveReason::Left);

@@ -6,6 +6,8 @@ use proptest::prelude::*;
 
 use super::*;
 
+mod lost_answer;
+
 const CANDIDATES_MAX: usize = 8;
 
 /// What an engine keeps of one connection; panics on a step that the signaling state forbids.

@@ -15,6 +15,10 @@ use crate::PeerId;
 const KEPT_MAX: usize = 256;
 const KEPT_BYTES_MAX: usize = 256 * 1024;
 
+/// Requests of which it is remembered for whom they were, acknowledged or not: a rejection may come behind a whole
+/// outbox of the server, long after what acknowledges it. Of an older one nobody is told.
+const REMEMBERED_MAX: usize = 1024;
+
 /// A bare acknowledgement goes out after this many responses, if no request carried it.
 const UNACKNOWLEDGED_MAX: u64 = 16;
 
@@ -44,6 +48,8 @@ pub(super) struct Ledger {
     /// The next response may leave a gap: the server has said that some are lost.
     gap_is_known: bool,
     lost: BTreeSet<PeerId>,
+    /// The newest requests that are for a peer.
+    addressees: VecDeque<(u64, PeerId)>,
 }
 
 impl Ledger {
@@ -60,6 +66,12 @@ impl Ledger {
             return false;
         }
         self.requested += 1;
+        if let Some(peer_id) = addressee(&message) {
+            if self.addressees.len() == REMEMBERED_MAX {
+                self.addressees.pop_front();
+            }
+            self.addressees.push_back((self.requested, peer_id));
+        }
         self.kept_bytes += bytes;
         self.kept.push_back((message, bytes));
         true
@@ -68,6 +80,12 @@ impl Ledger {
     /// The request that was taken last, unless it is acknowledged.
     pub(super) fn newest(&self) -> Option<(u64, &Message)> {
         self.kept.back().map(|(message, _)| (self.requested, message))
+    }
+
+    /// Whom the request with this number was for, if for a peer.
+    pub(super) fn addressee(&self, seq: u64) -> Option<&PeerId> {
+        let index = self.addressees.binary_search_by_key(&seq, |(seq, _)| *seq).ok()?;
+        self.addressees.get(index).map(|(_, peer_id)| peer_id)
     }
 
     /// Whether a request waits for the stream, or enough was handled to say so without one.
@@ -86,6 +104,12 @@ impl Ledger {
         let index = usize::try_from(self.sent - self.oldest()).ok();
         let message = index.and_then(|index| self.kept.get(index)).map(|(message, _)| message.clone());
         SignalRequest { seq: self.sent, ack, message }
+    }
+
+    /// A request that is no part of the session: it goes out once, or never.
+    pub(super) fn unnumbered(&mut self, message: Message) -> SignalRequest {
+        self.told = self.handled;
+        SignalRequest { seq: 0, ack: self.handled, message: Some(message) }
     }
 
     /// The server has carried out or rejected this request and all before it.
@@ -185,6 +209,26 @@ mod tests {
         assert_eq!(ledger.take_lost(), BTreeSet::from([peer("b")]));
         assert!(ledger.take(offer(&peer("b"), 1)));
         assert_eq!(ledger.next().seq, KEPT_MAX as u64 + 1);
+    }
+
+    #[test]
+    fn whom_a_request_was_for_is_known_after_it_is_acknowledged_and_for_a_bounded_time() {
+        let mut ledger = Ledger::joined(1);
+        assert!(ledger.take(offer(&peer("a"), 1)));
+        assert!(ledger.take(Message::Leave(Leave {})));
+        assert!(ledger.take(offer(&peer("b"), 1)));
+        let known = |ledger: &Ledger| [1, 2, 3, 4, 5].map(|seq| ledger.addressee(seq).cloned());
+        let all = [None, Some(peer("a")), None, Some(peer("b")), None];
+        assert_eq!(known(&ledger), all);
+        ledger.acknowledged(4);
+        ledger.resume(4, true);
+        assert_eq!(known(&ledger), all);
+        for seq in 5..5 + REMEMBERED_MAX as u64 {
+            assert!(ledger.take(offer(&peer("c"), 1)));
+            ledger.acknowledged(seq);
+        }
+        assert_eq!(known(&ledger)[..4], [None, None, None, None]);
+        assert_eq!(ledger.addressee(4 + REMEMBERED_MAX as u64), Some(&peer("c")));
     }
 
     #[test]

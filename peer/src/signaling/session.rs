@@ -3,21 +3,25 @@
 //!
 //! Invariant: what was taken goes out once and in order, or the peer it was for is named as affected.
 
-use std::{collections::BTreeSet, time::Duration};
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use patchcord_proto::v1::{
-    SignalResponse,
+    SignalRequest, SignalResponse,
     signal_request::{self as request, Message},
     signal_response::{self as response, go_away::Action},
 };
-use tokio::{sync::mpsc, time::Instant};
+use tokio::{
+    sync::{Notify, mpsc},
+    time::Instant,
+};
 
 use super::{
     Joined, Observer, SignalingEvent,
     back_off::BackOff,
     ledger::{Ledger, Place},
     stream::{self, Failure, Opening, Server, Stream},
+    suspicion::{ANSWER_TIMEOUT, Suspicion},
     wire,
 };
 use crate::{JoinError, PeerId, endpoint::printable};
@@ -41,6 +45,8 @@ pub(super) struct Session {
     pub ledger: Ledger,
     pub requests: mpsc::Receiver<Message>,
     pub events: mpsc::Sender<SignalingEvent>,
+    /// The room sees signs that the stream may be dead.
+    pub doubts: Arc<Notify>,
     /// The room wants to leave: a stream that ends well is then the end.
     pub leaving: bool,
     /// The server has said when to come back.
@@ -93,6 +99,7 @@ impl Session {
         let mut acknowledge_at = None;
         let mut event = None;
         let mut writable = true;
+        let mut suspicion = Suspicion::default();
         // A permit lasts longer than a look at the session.
         let events = self.events.clone();
         loop {
@@ -101,6 +108,8 @@ impl Session {
                 _ => acknowledge_at = acknowledge_at.or(Some(Instant::now() + ACKNOWLEDGE_AFTER)),
             }
             let overdue = self.owes_ack || acknowledge_at.is_some_and(|at| at <= Instant::now());
+            suspicion.advance(Instant::now());
+            let has_next = overdue || suspicion.wants_ping() || self.ledger.has_next();
             if event.is_none() {
                 let lost = self.ledger.take_lost();
                 event = (!lost.is_empty()).then_some(SignalingEvent::Lost(lost));
@@ -109,11 +118,11 @@ impl Session {
                 // In this order none starves another: what goes out is bounded by what is acknowledged, and what
                 // comes in by what the room takes.
                 biased;
-                permit = stream.requests.reserve(), if writable && (overdue || self.ledger.has_next()) => {
+                permit = stream.requests.reserve(), if writable && has_next => {
                     // When it is closed, the response half tells why.
                     writable = permit.is_ok();
                     if let Ok(permit) = permit {
-                        permit.send(self.ledger.next());
+                        permit.send(self.next(&mut suspicion));
                         self.owes_ack = false;
                     }
                 }
@@ -122,10 +131,13 @@ impl Session {
                     _ => return End::Abandoned,
                 },
                 response = stream.responses.message(), if event.is_none() => match response {
-                    Ok(Some(response)) => match self.hear(response) {
-                        Ok(heard) => event = heard,
-                        Err(end) => return end,
-                    },
+                    Ok(Some(response)) => {
+                        suspicion.heard();
+                        match self.hear(response) {
+                            Ok(heard) => event = heard,
+                            Err(end) => return end,
+                        }
+                    }
                     Ok(None) if self.leaving => return ended("the server ended the stream"),
                     Ok(None) => return End::Lost("the server ended the stream".into()),
                     Err(status) => return End::Lost(wire::describe(&status)),
@@ -135,8 +147,24 @@ impl Session {
                     None => return End::Abandoned,
                 },
                 () = sleep_until(acknowledge_at), if !overdue => {}
+                () = self.doubts.notified() => suspicion.raise(Instant::now()),
+                () = sleep_until(suspicion.due()) => {}
+                // Nothing is heard while the room does not take what was said before.
+                () = sleep_until(suspicion.deadline()), if event.is_none() => {
+                    let seconds = ANSWER_TIMEOUT.as_secs();
+                    return End::Lost(format!("the server did not answer within {seconds} s"));
+                }
             }
         }
+    }
+
+    fn next(&mut self, suspicion: &mut Suspicion) -> SignalRequest {
+        if !suspicion.wants_ping() {
+            return self.ledger.next();
+        }
+        suspicion.ping_is_sent();
+        // Whatever comes is an answer, so it has no number to be known by.
+        self.ledger.unnumbered(Message::Ping(request::Ping { nonce: 0 }))
     }
 
     fn take(&mut self, request: Message) {
@@ -162,6 +190,9 @@ impl Session {
         }
         match response.message {
             Some(response::Message::GoAway(away)) => self.go_away(&away).map(|()| None),
+            Some(response::Message::Rejected(rejected)) => {
+                Ok(Some(wire::parse_rejected(&rejected, |seq| self.ledger.addressee(seq).cloned())))
+            }
             Some(message) => Ok(wire::parse(message)),
             None => Ok(None),
         }

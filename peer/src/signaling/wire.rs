@@ -2,7 +2,10 @@
 
 use std::time::SystemTime;
 
-use patchcord_proto::v1::{self, signal_response as response};
+use patchcord_proto::v1::{
+    self,
+    signal_response::{self as response, rejected::Code},
+};
 
 use super::{Joined, SignalingEvent};
 use crate::{
@@ -64,18 +67,29 @@ pub(super) fn parse(message: response::Message) -> Option<SignalingEvent> {
                 username_fragment: candidate.username_fragment,
             },
         },
-        Message::Rejected(rejected) => {
-            SignalingEvent::Rejected { code: rejected.code(), message: printable(&rejected.message) }
-        }
         Message::IceServersUpdated(updated) => {
             SignalingEvent::IceServers(updated.ice_servers.into_iter().map(parse_ice_server).collect())
         }
-        Message::GoAway(_)
+        Message::Rejected(_)
+        | Message::GoAway(_)
         | Message::Joined(_)
         | Message::Resumed(_)
         | Message::Sealed(_)
         | Message::Pong(_) => return None,
     })
+}
+
+/// A request that was not carried out; `addressee` is whom it was for.
+pub(super) fn parse_rejected(
+    rejected: &response::Rejected,
+    addressee: impl FnOnce(u64) -> Option<PeerId>,
+) -> SignalingEvent {
+    let again = || {
+        let passes = matches!(rejected.code(), Code::PeerBusy | Code::RateLimited) && rejected.retryable;
+        let retry_after = rejected.retry_after.and_then(|after| after.try_into().ok()).unwrap_or_default();
+        passes.then(|| addressee(rejected.request_seq)).flatten().map(|peer_id| (peer_id, retry_after))
+    };
+    SignalingEvent::Rejected { again: again(), code: rejected.code(), message: printable(&rejected.message) }
 }
 
 pub(crate) fn leave_reason(reason: v1::LeaveReason) -> LeaveReason {
@@ -101,4 +115,40 @@ pub(crate) fn describe(status: &tonic::Status) -> String {
         message => message,
     };
     printable(message)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    fn again(code: Code, request_seq: u64, retryable: bool) -> Option<(PeerId, Duration)> {
+        let rejected = response::Rejected {
+            request_seq,
+            code: code.into(),
+            retryable,
+            retry_after: Some(prost_types::Duration { seconds: 1, nanos: 500_000_000 }),
+            ..response::Rejected::default()
+        };
+        match parse_rejected(&rejected, |seq| (seq == 7).then(|| PeerId::parse("ana")).flatten()) {
+            SignalingEvent::Rejected { again, .. } => again,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn only_what_was_for_a_peer_and_can_succeed_later_is_to_be_said_again() {
+        let wait = Some((PeerId::parse("ana").unwrap(), Duration::from_millis(1500)));
+        assert_eq!(again(Code::PeerBusy, 7, true), wait);
+        assert_eq!(again(Code::RateLimited, 7, true), wait);
+        for (code, seq, retryable) in [
+            (Code::PeerBusy, 7, false),
+            (Code::PeerBusy, 8, true),
+            (Code::NoSuchPeer, 7, true),
+            (Code::Draining, 7, true),
+        ] {
+            assert_eq!(again(code, seq, retryable), None, "{code:?} {seq} {retryable}");
+        }
+    }
 }

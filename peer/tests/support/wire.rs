@@ -1,7 +1,8 @@
-//! A TCP wire to a server that can be cut, at once or after so many bytes, and that can refuse to be laid.
+//! A TCP wire to a server that can be cut, at once or after so many bytes, that can fall silent, and that can refuse
+//! to be laid.
 
 use std::sync::{
-    Arc,
+    Arc, Mutex,
     atomic::{AtomicBool, AtomicI64, Ordering::SeqCst},
 };
 
@@ -22,6 +23,16 @@ pub struct Wire {
     pub url: String,
     plan: Arc<Plan>,
     cut: Arc<watch::Sender<u64>>,
+    silent: Arc<Mutex<Arc<watch::Sender<bool>>>>,
+}
+
+/// What was laid carries nothing and is not closed until this is dropped.
+pub struct Silence(Arc<watch::Sender<bool>>);
+
+impl Drop for Silence {
+    fn drop(&mut self) {
+        self.0.send_replace(false);
+    }
 }
 
 impl Wire {
@@ -31,8 +42,9 @@ impl Wire {
         let url = format!("http://{}", listener.local_addr().unwrap());
         let plan = Arc::new(Plan { bytes_left: AtomicI64::new(-1), ..Plan::default() });
         let cut = Arc::new(watch::Sender::new(0));
-        tokio::spawn(accept(listener, server, Arc::clone(&plan), Arc::clone(&cut)));
-        Self { url, plan, cut }
+        let silent: Arc<Mutex<Arc<watch::Sender<bool>>>> = Arc::default();
+        tokio::spawn(accept(listener, server, Arc::clone(&plan), Arc::clone(&cut), Arc::clone(&silent)));
+        Self { url, plan, cut, silent }
     }
 
     /// Breaks what is laid.
@@ -45,6 +57,13 @@ impl Wire {
         self.plan.bytes_left.store(bytes, SeqCst);
     }
 
+    /// Silences what is laid; what is laid from now on carries.
+    pub fn silence(&self) -> Silence {
+        let silent = std::mem::take(&mut *self.silent.lock().unwrap());
+        silent.send_replace(true);
+        Silence(silent)
+    }
+
     pub fn refuse(&self) {
         self.plan.refuses.store(true, SeqCst);
     }
@@ -54,7 +73,13 @@ impl Wire {
     }
 }
 
-async fn accept(listener: TcpListener, server: String, plan: Arc<Plan>, cut: Arc<watch::Sender<u64>>) {
+async fn accept(
+    listener: TcpListener,
+    server: String,
+    plan: Arc<Plan>,
+    cut: Arc<watch::Sender<u64>>,
+    silent: Arc<Mutex<Arc<watch::Sender<bool>>>>,
+) {
     while let Ok((near, _)) = listener.accept().await {
         if plan.refuses.load(SeqCst) {
             continue;
@@ -65,19 +90,28 @@ async fn accept(listener: TcpListener, server: String, plan: Arc<Plan>, cut: Arc
         let mut cuts = cut.subscribe();
         cuts.mark_unchanged();
         let (plan, cut) = (Arc::clone(&plan), Arc::clone(&cut));
+        let silent = silent.lock().unwrap().subscribe();
         tokio::spawn(async move {
             tokio::select! {
-                () = carry(near_read, far_write, &plan, &cut) => {}
-                () = carry(far_read, near_write, &plan, &cut) => {}
+                () = carry(near_read, far_write, &plan, &cut, silent.clone()) => {}
+                () = carry(far_read, near_write, &plan, &cut, silent.clone()) => {}
                 _ = cuts.changed() => {}
             }
         });
     }
 }
 
-async fn carry(mut from: OwnedReadHalf, mut to: OwnedWriteHalf, plan: &Plan, cut: &watch::Sender<u64>) {
+async fn carry(
+    mut from: OwnedReadHalf,
+    mut to: OwnedWriteHalf,
+    plan: &Plan,
+    cut: &watch::Sender<u64>,
+    mut silent: watch::Receiver<bool>,
+) {
     let mut buffer = vec![0; 16 * 1024];
     while let Ok(count @ 1..) = from.read(&mut buffer).await {
+        // Nobody can end a silence any more when its sender is gone.
+        let _ = silent.wait_for(|silent| !silent).await;
         let count = match plan.bytes_left.load(SeqCst) {
             ..0 => count,
             left if left >= count as i64 => {

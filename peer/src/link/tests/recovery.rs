@@ -71,6 +71,8 @@ struct Wired {
     /// How many offers were made.
     offers: Arc<AtomicUsize>,
     fingerprints: Vec<Option<String>>,
+    /// How often the links have said that the server may be out of reach as well.
+    doubts: usize,
     /// The next connection, not the next ICE generation, gets a wire that works.
     mend_with_new_connection: bool,
 }
@@ -82,6 +84,7 @@ impl Wired {
             wire: Wire::new(true).await,
             offers: Arc::default(),
             fingerprints: Vec::new(),
+            doubts: 0,
             mend_with_new_connection: false,
         };
         wired.pair.a.command(Command::Connect).await;
@@ -111,7 +114,10 @@ impl Wired {
                 }
                 Notice::Description { kind, sdp }
             }
-            notice => notice,
+            notice => {
+                self.doubts += usize::from(matches!(notice, Notice::NetworkMayHaveChanged));
+                notice
+            }
         };
         let to = if who == 0 { &self.pair.b } else { &self.pair.a };
         relay(notice, &to.handle.commands).await;
@@ -176,6 +182,7 @@ async fn a_dead_path_is_replaced_by_an_ice_restart_and_the_channel_stays_open() 
         assert_eq!(messages(events), (1..=20).collect::<Vec<_>>());
         assert!(has_state(events, ConnectionState::Disconnected) && !is_closed(events), "{events:?}");
     }
+    assert!(wired.doubts > 0, "the room was not told");
     let steps = [steps(&wired.pair.a).await, steps(&wired.pair.b).await].concat();
     assert!(steps.contains(&ConnectionStep::IceRestart(1)), "{steps:?}");
     assert!(!steps.iter().any(|step| matches!(step, ConnectionStep::NewConnection(_))), "{steps:?}");

@@ -1,0 +1,103 @@
+//! The room's end of a link, and what it starts with.
+
+use std::{
+    sync::{Arc, atomic::AtomicUsize},
+    time::Duration,
+};
+
+use tokio::{
+    sync::{Semaphore, mpsc},
+    time::Instant,
+};
+use tokio_util::sync::CancellationToken;
+
+use super::{Command, EventSender, Link, Notice, Retries};
+use crate::{
+    ConnectionState, Event, Peer, PeerId, SignalingState,
+    chat::{Chat, Identity},
+    connection::ConnectionConfig,
+    negotiation::Negotiation,
+    rate::TokenBucket,
+    timeline::Timeline,
+};
+
+/// Commands that wait for a link. A peer that floods us with signaling fills it and is cut off.
+const COMMANDS_MAX: usize = 2048;
+
+/// Offers make us open sockets and gather: a peer may make a few at once, then one a second.
+pub(super) const OFFERS_BURST: u32 = 8;
+const OFFER_INTERVAL: Duration = Duration::from_secs(1);
+
+/// Each change of name and each typing makes an event: honest peers stay far below.
+const CONTROL_FRAMES_BURST: u32 = 32;
+const CONTROL_FRAME_INTERVAL: Duration = Duration::from_millis(250);
+
+/// What every link of a room shares.
+#[derive(Clone)]
+pub(crate) struct LinkContext {
+    pub identity: Identity,
+    pub connection: ConnectionConfig,
+    pub connect_timeout: Duration,
+    pub candidates_max: usize,
+    pub mesh: Arc<Semaphore>,
+    pub mesh_peers_max: usize,
+    pub events: mpsc::Sender<Event>,
+    pub notices: mpsc::Sender<(PeerId, Notice)>,
+    /// Cancelled when the user may no longer be reading events.
+    pub leaving: CancellationToken,
+    /// Cancelled when the user has been told the end.
+    pub over: CancellationToken,
+    pub manual: bool,
+}
+
+/// The room's end of a link. The task ends when it is dropped.
+pub(crate) struct LinkHandle {
+    pub commands: mpsc::Sender<Command>,
+    /// Texts taken and neither delivered nor failed.
+    pub undelivered: Arc<AtomicUsize>,
+}
+
+impl LinkHandle {
+    pub(crate) fn spawn(own_id: &PeerId, peer: Peer, context: LinkContext) -> Self {
+        let (commands, command_rx) = mpsc::channel(COMMANDS_MAX);
+        let undelivered = Arc::<AtomicUsize>::default();
+        let polite = *own_id < peer.id;
+        let link = Link {
+            events: EventSender::new(context.events.clone(), context.leaving.clone(), context.over.clone()),
+            chat: Chat::new(context.identity.clone()),
+            negotiation: Negotiation::new(polite, context.candidates_max),
+            attempt: None,
+            mesh_place: None,
+            recovery: None,
+            abandoned: None,
+            retries: Retries::default(),
+            signaling: SignalingState::Connected,
+            timeline: Timeline::default(),
+            state: ConnectionState::New,
+            state_since: Instant::now(),
+            path: None,
+            remote_fingerprint: None,
+            offers: TokenBucket::new(OFFERS_BURST, OFFER_INTERVAL, Instant::now()),
+            control_frames: TokenBucket::new(CONTROL_FRAMES_BURST, CONTROL_FRAME_INTERVAL, Instant::now()),
+            undelivered: undelivered.clone(),
+            leaving: false,
+            peer_gone: false,
+            peer_said_bye: false,
+            outgoing: None,
+            deadline: None,
+            polite,
+            own_id: own_id.clone(),
+            server_id: peer.id.clone(),
+            peer_id: peer.id.clone(),
+            peer,
+            context,
+        };
+        tokio::spawn(link.run(command_rx));
+        Self { commands, undelivered }
+    }
+
+    /// Ends the link without dropping the handle.
+    pub(crate) fn let_go(&mut self) {
+        self.commands = mpsc::channel(1).0;
+    }
+}
