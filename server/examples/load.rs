@@ -1,12 +1,13 @@
 //! Measures a server that runs elsewhere: `load URL idle SESSIONS` opens sessions and waits for Enter;
 //! `load URL relay COUNT` sends offers from one peer to another and prints the time each took;
-//! `load URL drain SESSIONS` opens sessions, says READY, and prints how they were sent away. The server has to be
-//! started without limits for one address: `--connections-per-address-max 0` and so on, see its --help.
+//! `load URL drain SESSIONS` opens sessions, says READY, and prints how they were sent away; `load URL watch ROOM`
+//! joins and prints a line for whatever it is told. For many sessions the server has to be started without limits for
+//! one address: `--connections-per-address-max 0` and so on, see its --help.
 
 use std::{error::Error, io::stdin, time::Duration};
 
 use patchcord_proto::v1::{
-    SignalRequest, SignalResponse,
+    PeerState, SignalRequest, SignalResponse,
     signal_request::{Join, Message as Ask, Offer},
     signal_response::Message as Told,
     signaling_service_client::SignalingServiceClient,
@@ -31,7 +32,8 @@ async fn main() -> Outcome<()> {
         [url, "idle", sessions] => idle(url, sessions.parse()?).await,
         [url, "drain", sessions] => drain(url, sessions.parse()?).await,
         [url, "relay", count] => relay(url, count.parse()?).await,
-        _ => Err("usage: load URL idle SESSIONS | load URL relay COUNT | load URL drain SESSIONS".into()),
+        [url, "watch", room] => watch(url, room).await,
+        _ => Err("usage: load URL idle SESSIONS | relay COUNT | drain SESSIONS | watch ROOM".into()),
     }
 }
 
@@ -98,6 +100,28 @@ async fn drain(url: &str, sessions: usize) -> Outcome<()> {
     let took = ends.last().zip(ends.first()).map(|(last, first)| *last - *first).unwrap_or_default();
     println!("{} of {sessions} were told GoAway; all ends within {took:?}", waits.len());
     println!("to come back, by tenths of a second: {bins:?}");
+    Ok(())
+}
+
+/// Says of whom, as far as news tells that.
+async fn watch(url: &str, room: &str) -> Outcome<()> {
+    let Peer { id, requests, mut responses } = join(connect(url).await?, room.to_owned()).await?;
+    println!("joined as {id}");
+    while let Some(response) = responses.message().await? {
+        match response.message {
+            Some(Told::PeerJoined(joined)) => {
+                println!("{} came", joined.peer.unwrap_or_default().peer_id);
+            }
+            Some(Told::PeerUpdated(updated)) => {
+                let peer = updated.peer.unwrap_or_default();
+                let state = if peer.state() == PeerState::Detached { "detached" } else { "attached" };
+                println!("{} is {state}", peer.peer_id);
+            }
+            Some(Told::PeerLeft(left)) => println!("{} left: {}", left.peer_id, left.reason().as_str_name()),
+            _ => {}
+        }
+    }
+    drop(requests);
     Ok(())
 }
 

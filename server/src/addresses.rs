@@ -138,7 +138,7 @@ impl Account {
 pub struct AddressThrottle(Option<Mutex<Addresses>>);
 
 impl AddressThrottle {
-    /// Of attempts to join.
+    /// Of attempts to join, and of as many others to resume that fail.
     pub fn joins(allowances: &Allowances) -> Self {
         Self::new(Rate::per_second(allowances.joins_per_address_rate, JOIN_BURST_S))
     }

@@ -3,8 +3,16 @@
 
 use std::{sync::Arc, time::Duration};
 
+use axum::{
+    Router,
+    extract::Request,
+    middleware::{Next, from_fn},
+    response::Response,
+};
 use patchcord_proto::v1::{room_service_server, signaling_service_server};
+use tokio::time::timeout;
 use tonic::{
+    Status,
     service::{Routes, RoutesBuilder},
     transport::Server,
 };
@@ -49,8 +57,6 @@ pub fn transport(config: &Config) -> Server {
         .http2_adaptive_window(Some(false))
         .http2_keepalive_interval(Some(KEEPALIVE_INTERVAL))
         .http2_keepalive_timeout(Some(KEEPALIVE_TIMEOUT))
-        // Up to the response's headers, which a stream sends at once.
-        .timeout(UNARY_TIMEOUT)
         .concurrency_limit_per_connection(streams_max as usize * 2)
         .load_shed(true)
 }
@@ -65,7 +71,7 @@ pub fn public_routes(exchange: &Arc<Exchange>) -> Result<(Routes, HealthReporter
         .add_service(health.max_decoding_message_size(reflection::REQUEST_BYTES_MAX));
     let listed = [signaling, HEALTH, REFLECTION, REFLECTION_ALPHA];
     reflection::add_services(&mut routes, reflection::PUBLIC_FILES, &listed)?;
-    Ok((routes.routes(), reporter))
+    Ok((in_time(routes.routes()).into(), reporter))
 }
 
 /// What is served to operators.
@@ -82,10 +88,24 @@ pub fn admin_routes(
     routes.add_service(rooms).add_service(health.max_decoding_message_size(reflection::REQUEST_BYTES_MAX));
     let listed = [room_service_server::SERVICE_NAME, HEALTH, REFLECTION, REFLECTION_ALPHA];
     reflection::add_services(&mut routes, reflection::ADMIN_FILES, &listed)?;
-    let router = routes.routes().into_axum_router();
+    let router = in_time(routes.routes());
     let store = Arc::clone(&exchange.store);
     let router = admin_http::add_pages(router, store, Arc::clone(&exchange.metrics), stopping.clone());
     Ok((router.into(), reporter))
+}
+
+/// Lets no call wait for the rest of its request for ever. tonic's own timeout would call the end CANCELLED, as if the
+/// client had wished it.
+fn in_time(routes: Routes) -> Router {
+    routes.into_axum_router().layer(from_fn(answer_in_time))
+}
+
+/// Up to the response's headers, which a stream sends at once.
+async fn answer_in_time(request: Request, next: Next) -> Response {
+    match timeout(UNARY_TIMEOUT, next.run(request)).await {
+        Ok(response) => response,
+        Err(_) => Status::deadline_exceeded("the request did not come whole in 5 seconds").into_http(),
+    }
 }
 
 /// Sets the health of the whole door and of these services.

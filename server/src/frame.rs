@@ -146,6 +146,14 @@ impl About {
         }
     }
 
+    /// The peer that it says has left.
+    pub fn left(&self) -> Option<PeerId> {
+        match self {
+            Self::Left(peer_id) => Some(*peer_id),
+            _ => None,
+        }
+    }
+
     /// The peer whose negotiation suffers if this is lost. Of who came and left a roster tells.
     pub fn concerns(&self) -> Option<PeerId> {
         match self {

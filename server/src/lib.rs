@@ -257,6 +257,7 @@ fn exchange(
         rooms_max: config.rooms_max,
         peers_per_room_max: config.peers_per_room_max,
         join_throttle: AddressThrottle::joins(&config.allowances),
+        resume_throttle: AddressThrottle::joins(&config.allowances),
         requests_per_session_rate: config.allowances.requests_per_session_rate,
         grace_time: config.grace_time(),
         claims: Arc::default(),

@@ -222,9 +222,9 @@ impl Outbox {
     }
 
     /// Begins another stream with `resumed` and all that is kept, in place of any that is open. What is missing
-    /// is told by then, and the peer goes on with this roster if it is. What came since [`Outbox::hold`] follows.
+    /// is told by then, and the peer goes on with this roster if anything is. What came since [`Outbox::hold`] follows.
     /// Gives the reader's number.
-    pub fn attach(&self, resumed: Frame, roster: &[PeerId]) -> u64 {
+    pub fn attach(&self, resumed: Frame, roster: Option<&[PeerId]>) -> u64 {
         let mut state = self.state.lock();
         state.reader += 1;
         state.reader_gone = false;

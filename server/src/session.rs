@@ -100,7 +100,9 @@ impl<'a> Session<'a> {
                     self.caller.end_garbled(&status);
                     return LeaveReason::Disconnected;
                 }
-                Heard::Claimed(claim) => self.attach(*claim).await,
+                Heard::Claimed(claim) => {
+                    self.attach(*claim).await;
+                }
                 Heard::Lost => {
                     if let Err(reason) = self.wait_for_stream().await {
                         return reason;

@@ -64,6 +64,8 @@ pub struct Exchange {
     pub peers_per_room_max: usize,
     /// How often each address may try to join.
     pub join_throttle: AddressThrottle,
+    /// How often each address may try to resume what is no session.
+    pub resume_throttle: AddressThrottle,
     /// Requests a second of one session; 0 for no limit.
     pub requests_per_session_rate: u32,
     /// How long a session waits for another stream; zero when it does not.

@@ -4,6 +4,8 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that fails by unwrap has failed as it should")]
 
+#[path = "attacks/calls.rs"]
+mod calls;
 #[path = "attacks/files.rs"]
 mod files;
 #[path = "attacks/frames.rs"]
@@ -11,6 +13,8 @@ mod frames;
 #[path = "attacks/honest.rs"]
 mod honest;
 mod kit;
+#[path = "attacks/oracles.rs"]
+mod oracles;
 #[path = "attacks/readers.rs"]
 mod readers;
 #[path = "attacks/requests.rs"]
@@ -19,6 +23,8 @@ mod requests;
 mod rooms;
 #[path = "attacks/sockets.rs"]
 mod sockets;
+#[path = "attacks/stopped.rs"]
+mod stopped;
 #[path = "attacks/target.rs"]
 mod target;
 #[path = "attacks/wire.rs"]
@@ -51,19 +57,24 @@ macro_rules! attacks {
 }
 
 fn main() -> ExitCode {
+    if stopped::is_client() {
+        return ExitCode::SUCCESS;
+    }
     let mut arguments = Arguments::from_args();
     arguments.test_threads = match is_long() {
         true => Some(1),
         false => arguments.test_threads.or(Some(SHORT_THREADS)),
     };
     // The longest first.
-    let attacks: [(&str, &[&str], Attack); 20] = attacks![
+    let attacks: [(&str, &[&str], Attack); 24] = attacks![
         sockets::half_open &[],
+        stopped::stopped_clients &[],
         readers::readers_of_nothing UNLIMITED,
         readers::slow_readers UNLIMITED,
         sockets::silent_tcp &[],
         sockets::slow_preface &[],
         requests::half_messages &[],
+        calls::unfinished_calls &[],
         sockets::connection_flood &[],
         files::out_of_files &[],
         frames::rapid_reset &[],
@@ -78,6 +89,8 @@ fn main() -> ExitCode {
         requests::request_flood &[],
         rooms::room_flood &[],
         rooms::room_enumeration &[],
+        oracles::resume_oracle UNLIMITED,
+        oracles::peer_oracle UNLIMITED,
     ];
     let trials = attacks.into_iter().map(|(name, flags, attack)| {
         Trial::test(name, move || {

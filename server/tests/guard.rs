@@ -8,8 +8,8 @@ use std::net::SocketAddr;
 
 use kit::{DEADLINE, Peer, Server, connect, http_get, join_request, process::Process, raw::RawCall};
 use patchcord_proto::v1::{
-    LeaveReason,
-    signal_request::{Message as Ask, Ping},
+    LeaveReason, SignalRequest,
+    signal_request::{Message as Ask, Ping, Resume},
     signal_response::{Message as Told, rejected::Code},
 };
 use patchcord_server::{Allowances, Config};
@@ -121,6 +121,33 @@ async fn an_address_that_joins_too_often_is_told_when_to_come_back() {
     let wait = rejected.retry_after.unwrap().try_into().unwrap();
     tokio::time::sleep(wait).await;
     peer.join("lobby", "late").await;
+}
+
+#[tokio::test]
+async fn an_address_whose_resumptions_fail_is_told_to_wait_and_a_good_one_is_not() {
+    let allowances = Allowances { joins_per_address_rate: 1, ..Allowances::default() };
+    let server = Server::start_with(with(allowances)).await;
+    let (holder, joined) = server.join("lobby", "holder").await;
+    let ask = |resume_token| {
+        let resume = Resume { resume_token, last_seq: holder.last_seq };
+        SignalRequest { seq: 0, ack: 0, message: Some(Ask::Resume(resume)) }
+    };
+    let mut prober = server.stream().await;
+    let mut unknown = 0;
+    let refused = loop {
+        prober.send_request(ask(vec![7; 32].into())).await;
+        let rejected = prober.rejected().await;
+        match rejected.code() {
+            Code::SessionUnknown => unknown += 1,
+            _ => break rejected,
+        }
+        assert!(unknown < 1_000, "nothing stops it");
+    };
+    assert!(unknown >= 20, "{unknown}");
+    assert_eq!((refused.code(), refused.retryable), (Code::RateLimited, true));
+    assert!(refused.retry_after.is_some());
+    prober.send_request(ask(joined.resume_token)).await;
+    assert!(matches!(prober.told().await, Told::Resumed(_)));
 }
 
 #[tokio::test]

@@ -251,6 +251,65 @@ async fn a_number_that_was_never_sent_is_refused_and_costs_nothing() {
 }
 
 #[tokio::test]
+async fn a_refused_resumption_buys_no_time() {
+    let server = Server::start_unlimited().await;
+    let (mut one, other, token) = pair(&server).await;
+    let id = other.id.clone();
+    let lost = Peer { id: id.clone(), seq: 1, last_seq: other.last_seq, ..server.stream().await };
+    drop(other);
+    assert_eq!(one.peer_is(PeerState::Detached).await, id);
+    // Again and again, for as long as there is a session to refuse it.
+    let refusing = async {
+        let mut refused = 0;
+        loop {
+            let mut liar = ask_resume(&server, &lost, &token, u64::MAX).await;
+            match liar.response().await {
+                Ok(Some(response)) => match response.message {
+                    Some(Told::Rejected(rejected)) if rejected.code() == Code::SessionUnknown => {
+                        return refused;
+                    }
+                    Some(Told::Rejected(_)) => refused += 1,
+                    other => panic!("{other:?}"),
+                },
+                // It ended with the claim unheard.
+                other => assert_eq!(other.unwrap_err().code(), Status::Unavailable),
+            }
+        }
+    };
+    let (refused, left) = tokio::join!(refusing, one.peer_left());
+    assert_eq!(left, (id, LeaveReason::Disconnected));
+    assert!(refused > 0);
+}
+
+#[tokio::test]
+async fn a_session_that_is_resumed_too_often_is_told_when_to_come_back() {
+    let server = Server::start_with(Config::default()).await;
+    let (_one, mut peer, mut token) = pair(&server).await;
+    let (mut resumptions, mut refused) = (0, None);
+    while refused.is_none() {
+        let mut again = ask_resume(&server, &peer, &token, peer.last_seq).await;
+        match again.told().await {
+            Told::Resumed(resumed) => {
+                token = resumed.resume_token;
+                peer = again;
+                resumptions += 1;
+            }
+            Told::Rejected(rejected) => refused = Some(rejected),
+            other => panic!("{other:?}"),
+        }
+        assert!(resumptions < 1_000, "nothing stops it");
+    }
+    let rejected = refused.unwrap();
+    assert!(resumptions >= 20, "{resumptions}");
+    assert_eq!((rejected.code(), rejected.retryable), (Code::RateLimited, true));
+    // The session is where it was, and whoever waits as told has it again.
+    settle(&mut peer).await;
+    tokio::time::sleep(rejected.retry_after.unwrap().try_into().unwrap()).await;
+    let mut again = ask_resume(&server, &peer, &token, peer.last_seq).await;
+    assert!(resumed(&mut again).await.complete);
+}
+
+#[tokio::test]
 async fn an_operator_can_remove_who_is_detached() {
     let server = Server::start_with(Config::default()).await;
     let (mut one, other, token) = pair(&server).await;

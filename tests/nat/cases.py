@@ -7,11 +7,14 @@ import json, signal, sys, time, traceback
 import stun
 from network import IMPAIRED, MEASURED, SERVER, Host, Internet, Router
 from network import full_cone, port_restricted, symmetric
-from programs import TURN_PORT, Client, Servers, Unexpected
+from programs import TURN_PORT, Client, Servers, Unexpected, Watcher
 
 JOIN_SECONDS, FINISH_SECONDS = 10, 30
 # The client's own deadline is 30 s.
 CONNECT_SECONDS = 32
+
+# A peer that vanishes has left after this and the grace time.
+DETACHED_SECONDS, GRACE_SECONDS = 12.5, 2
 
 # Enough for their bytes to stand out from ICE's and DTLS' own.
 TEXTS, TEXT_BYTES = 40, 500
@@ -25,7 +28,7 @@ class World:
     """The networks and programs of one case."""
 
     def __init__(self):
-        self.hosts, self.clients, self.servers, self.expected_nats = [], [], None, []
+        self.hosts, self.clients, self.watchers, self.servers, self.expected_nats = [], [], [], None, []
         self.internet = self.add(Internet())
 
     def add(self, host):
@@ -62,13 +65,13 @@ class World:
         return self.clients
 
     def log(self):
-        return [line for client in self.clients for line in client.log()] + [
+        return [line for program in self.clients + self.watchers for line in program.log()] + [
             line for program in (self.servers.programs if self.servers else []) for line in program.log(15)
         ]
 
     def take_down(self):
-        for client in self.clients:
-            client.process.kill()
+        for program in self.clients + self.watchers:
+            program.process.kill()
         if self.servers:
             self.servers.stop()
         for host in self.hosts:
@@ -336,6 +339,29 @@ def private_address_change(world):
     return address_change(world, lambda _, host: host.readdress("10.1.0.2", "10.1.0.3", "10.1.0.1"))
 
 
+def a_host_dies(world):
+    """A host is gone from one moment to the next. Nothing is closed, so only the server's unanswered questions tell."""
+    world.serve(options=["--grace-time", GRACE_SECONDS])
+    (_, ada), (_, bob) = (world.home(number, port_restricted) for number in (1, 2))
+    nats = world.measure([ada, bob])
+    watcher = Watcher(ada, "laboratory")
+    world.watchers.append(watcher)
+    watcher.told("joined as")
+    # It does not chat, so that bob talks to nobody but the server.
+    (client,) = world.join([bob])
+    peer_id = client.event("joined", JOIN_SECONDS)["peer_id"]
+    watcher.told(f"{peer_id} came")
+    bob.vanish()
+    died = time.monotonic()
+    detached, left = (
+        watcher.told(f"{peer_id} {what}", DETACHED_SECONDS + GRACE_SECONDS + 10) - died
+        for what in ("is detached", "left: LEAVE_REASON_DISCONNECTED")
+    )
+    check(left <= DETACHED_SECONDS + GRACE_SECONDS, f"PeerLeft after {left:.2f} s; detached after {detached:.2f} s")
+    path = f"died; detached {detached:.2f} s, left {left:.2f} s"
+    return Row(nats=nats, path=path, open_ms=None, latencies=[], texts=0)
+
+
 ALL = [
     same_lan,
     full_cones,
@@ -352,6 +378,7 @@ ALL = [
     impaired_relay,
     public_address_change,
     private_address_change,
+    a_host_dies,
 ]
 
 
@@ -376,7 +403,8 @@ def table(rows):
     for row in rows:
         latencies, nats = row["latencies"], "; ".join(dict.fromkeys(row["nats"]))
         quantiles = (f"{quantile(latencies, share):9.1f}" if latencies else f"{'-':>9}" for share in (0.50, 0.99))
-        print(f"{row['case']:31}{row['path']:48}{row['open_ms']:9.0f}{row['texts']:7}{''.join(quantiles)}  {nats}")
+        open_ms = f"{'-':>9}" if row["open_ms"] is None else f"{row['open_ms']:9.0f}"
+        print(f"{row['case']:31}{row['path']:48}{open_ms}{row['texts']:7}{''.join(quantiles)}  {nats}")
     print("open: ms from the second joined to the channel on both sides; p50, p99: ms from stdin to stdout of a text")
 
 

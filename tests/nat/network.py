@@ -44,6 +44,11 @@ class Host:
         self.ip("address", "add", f"{new}/24", "dev", "wan")
         self.ip("route", "replace", "default", "via", gateway)
 
+    def vanish(self):
+        """No packet comes or goes from now on, and nobody is told: what a cut cable or a lost battery is to others."""
+        for chain in ("INPUT", "OUTPUT"):
+            self.iptables("-I", chain, "-j", "DROP")
+
     def remove(self):
         execute("ip", "netns", "delete", self.name)
 

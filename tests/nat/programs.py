@@ -116,12 +116,23 @@ class Client(Program):
         return self.wait(seconds), self.events("ended")
 
 
+class Watcher(Program):
+    """`load watch`: a peer that prints who came, was lost and left."""
+
+    def __init__(self, host, room):
+        super().__init__(host, BINARIES / "examples/load", f"http://{SERVER}:{SIGNALING_PORT}", "watch", room)
+
+    def told(self, text, seconds=START_SECONDS):
+        """Waits for a line with this and returns when it came."""
+        return self.until(repr(text), seconds, lambda: [at for at, line in self.lines if text in line])[0]
+
+
 class Servers:
     """What is public: the switchboard, coturn with the rules that it is deployed with, and a STUN server with two
     addresses, as the probe for the kind of a NAT needs one.
     """
 
-    def __init__(self, internet, turn=f"turn:{SERVER}:{TURN_PORT}?transport=udp"):
+    def __init__(self, internet, turn=f"turn:{SERVER}:{TURN_PORT}?transport=udp", options=()):
         self.programs = []
         rules = Path("deploy/turnserver.conf").read_text()
         own = f"listening-ip={SERVER}\nrelay-ip={SERVER}\nallowed-peer-ip={SERVER}\n"
@@ -133,7 +144,7 @@ class Servers:
         self.probe = self.start(internet, "turnserver", *probe, "-p", STUN_PROBE_PORT, *log)
         self.switchboard = self.start(
             internet, BINARIES / "patchcord-server", "--listen", f"{SERVER}:{SIGNALING_PORT}", "--no-admin",
-            PATCHCORD_STUN_URL=f"stun:{SERVER}:{TURN_PORT}", PATCHCORD_TURN_URL=turn,
+            *options, PATCHCORD_STUN_URL=f"stun:{SERVER}:{TURN_PORT}", PATCHCORD_TURN_URL=turn,
             PATCHCORD_TURN_SECRET=TURN_SECRET,
         )
         for port in (TURN_PORT, STUN_PROBE_PORT):

@@ -29,6 +29,10 @@ pub const REQUEST_BURST_S: u32 = 40;
 pub const REFUSED_REQUESTS_MAX: u32 = 1_000;
 /// For how long a refused request counts.
 pub const REFUSED_REQUESTS_FORGIVEN_S: u32 = 10;
+/// Resumptions of one session a second, unless its requests are unlimited: each may send again all that is kept.
+pub const RESUMPTIONS_PER_SESSION_RATE: u32 = 1;
+/// Seconds' worth of resumptions that may come at once: more than a client that backs off makes of a bad line.
+pub const RESUMPTION_BURST_S: u32 = 20;
 /// Bytes a second that a connection may send for each session it may have.
 pub const BYTES_PER_SESSION_RATE: u32 = 32 * 1024;
 /// Seconds' worth of bytes that may come at once: 1 MiB by default.
@@ -57,7 +61,7 @@ pub struct Allowances {
     pub connections_per_address_rate: u32,
 
     /// Attempts to join of one address a second, twenty seconds' worth at once; 0 for no limit. Further ones
-    /// are rejected and told how long to wait.
+    /// are rejected and told how long to wait. As many resumptions may fail; those that succeed do not count.
     #[arg(long, env = "PATCHCORD_JOINS_PER_ADDRESS_RATE", value_name = "PER_SECOND",
           default_value_t = JOINS_PER_ADDRESS_RATE_DEFAULT)]
     pub joins_per_address_rate: u32,

@@ -232,3 +232,28 @@ impl AsyncWrite for Connection {
         self.stream.get_ref().is_write_vectored()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use tokio::net::TcpListener;
+    use tokio_stream::StreamExt;
+
+    use super::*;
+    use crate::{config::Config, listener::Incoming};
+
+    /// What the kernel does with it is the kernel's to test.
+    #[cfg(target_os = "linux")]
+    #[tokio::test]
+    async fn the_kernel_is_told_when_to_give_up_on_an_accepted_socket_and_what_to_keep_for_it() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let (config, cut) = (Config::default(), CancellationToken::new());
+        let mut incoming = Incoming::public(listener, &config, &Arc::default(), &cut);
+        let (_client, accepted) = tokio::join!(TcpStream::connect(address), incoming.next());
+        let accepted = accepted.unwrap().unwrap();
+        let socket = SockRef::from(accepted.stream.get_ref());
+        assert_eq!(socket.tcp_user_timeout().unwrap(), Some(UNACKNOWLEDGED_TIMEOUT));
+        assert!(socket.send_buffer_size().unwrap() <= 2 * SEND_BUFFER_BYTES);
+        assert!(socket.tcp_nodelay().unwrap());
+    }
+}

@@ -109,15 +109,22 @@ impl Queue {
         self.waiting.extend(held);
     }
 
-    /// Lets follow what was kept back since before a roster was made. The reader goes on with that roster: it says
-    /// of these peers that they came, so that they leave must be told.
-    pub fn go_on(&mut self, roster: &[PeerId]) {
+    /// Lets follow what was kept back since before a roster was made. With a loss the reader goes on with that
+    /// roster: of these peers it has heard by then that they came, so that they leave must be told; of others who
+    /// left nothing is told any more, or whoever loses and never reads would collect what many were that came and left.
+    pub fn go_on(&mut self, roster: Option<&[PeerId]>) {
         let held = self.held.take().unwrap_or_default();
         let vanished = std::mem::take(&mut self.vanished).into_iter();
         self.waiting.extend(held);
-        self.waiting.retain(|frame| !matches!(frame.about, About::Came(came) if roster.contains(&came)));
-        self.waiting
-            .extend(vanished.filter(|left| left.about.peer_id().is_some_and(|id| roster.contains(&id))));
+        let Some(roster) = roster else { return };
+        let gone: Vec<PeerId> = self.waiting.iter().filter_map(|frame| frame.about.left()).collect();
+        let is_gone = |peer_id: &PeerId| gone.contains(peer_id) && !roster.contains(peer_id);
+        self.remove(|about| match about {
+            About::Came(came) => roster.contains(came),
+            About::From(peer_id) | About::Changed { peer_id, .. } | About::Left(peer_id) => is_gone(peer_id),
+            About::Session | About::IceServers | About::Refused(_) => false,
+        });
+        self.waiting.extend(vanished.filter(|left| left.about.left().is_some_and(|id| roster.contains(&id))));
     }
 
     /// Drops everything.

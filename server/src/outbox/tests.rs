@@ -199,7 +199,7 @@ fn the_next_stream_begins_with_what_was_not_acknowledged() {
     outbox.detach();
     outbox.push(frame(4));
     assert!(outbox.acknowledge(2) && !outbox.acknowledge(4));
-    let reader = outbox.attach(Frame::pong(9), &[]);
+    let reader = outbox.attach(Frame::pong(9), None);
     let mut context = Context::from_waker(Waker::noop());
     let mut next = || match outbox.poll_next(reader, &mut context) {
         Poll::Ready(Some(Ok(outgoing))) => Some((outgoing.seq, nonce(&outgoing))),
@@ -214,10 +214,36 @@ fn the_next_stream_begins_with_what_was_not_acknowledged() {
 }
 
 #[test]
+fn who_loses_and_never_reads_does_not_collect_who_left() {
+    let outbox = opened();
+    for number in 0..100 {
+        let peer_id = PeerId::from_bits([number; 10]);
+        let about = |about| Frame { about, ..frame(u64::from(number)) };
+        outbox.push(about(About::Came(peer_id)));
+        outbox.hold();
+        // Each resumption is read, and nothing after it.
+        let reader = outbox.attach(Frame::pong(1_000), Some(&[peer_id]));
+        assert!(outbox.poll_next(reader, &mut Context::from_waker(Waker::noop())).is_ready());
+        outbox.push_relayed(about(About::From(peer_id))).unwrap();
+        outbox.push(about(About::Left(peer_id)));
+    }
+    let reader = outbox.attach(Frame::pong(1_000), None);
+    let mut told = Vec::new();
+    while let Poll::Ready(Some(Ok(outgoing))) =
+        outbox.poll_next(reader, &mut Context::from_waker(Waker::noop()))
+    {
+        told.push(nonce(&outgoing));
+    }
+    // What the last one in the roster sent, and that it left.
+    assert_eq!(told, [1_000, 0, 99, 99]);
+    assert!(outbox.has_room());
+}
+
+#[test]
 fn a_reader_that_is_gone_before_it_is_sent_on_is_gone_for_the_next_session_too() {
     let (session, claiming) = (opened(), Outbox::new());
     session.detach();
-    let reader = session.attach(Frame::pong(1), &[]);
+    let reader = session.attach(Frame::pong(1), None);
     assert!(!session.condition().reader_gone);
     claiming.close(0);
     claiming.redirect(Arc::clone(&session), reader);

@@ -157,7 +157,8 @@ impl Caller {
     }
 }
 
-async fn claimed(claimable: &mut Option<Claimable>) -> Claim {
+/// The next stream that claims the session; never, for one that cannot outlive its stream.
+pub(super) async fn claimed(claimable: &mut Option<Claimable>) -> Claim {
     match claimable {
         Some(claimable) => claimable.claimed().await,
         None => std::future::pending().await,

@@ -6,7 +6,10 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use crate::{
-    config::{REFUSED_REQUESTS_FORGIVEN_S, REFUSED_REQUESTS_MAX, REQUEST_BURST_S},
+    config::{
+        REFUSED_REQUESTS_FORGIVEN_S, REFUSED_REQUESTS_MAX, REQUEST_BURST_S, RESUMPTION_BURST_S,
+        RESUMPTIONS_PER_SESSION_RATE,
+    },
     rate::{Bucket, Rate},
 };
 
@@ -26,13 +29,14 @@ pub struct Pace {
     rate: Option<Rate>,
     requests: Bucket,
     refused: Bucket,
+    resumptions: Bucket,
 }
 
 impl Pace {
     /// So many requests a second; 0 for no limit.
     pub fn new(requests_rate: u32) -> Self {
         let rate = Rate::per_second(requests_rate, REQUEST_BURST_S);
-        Self { rate, requests: Bucket::default(), refused: Bucket::default() }
+        Self { rate, requests: Bucket::default(), refused: Bucket::default(), resumptions: Bucket::default() }
     }
 
     /// Counts one more request.
@@ -44,6 +48,12 @@ impl Pace {
             Some(refused) if self.refused.take(refused, now).is_err() => Verdict::Flood,
             _ => Verdict::TooSoon(wait),
         }
+    }
+
+    /// Counts one more resumption, or says how long to wait.
+    pub fn judge_resumption(&mut self, now: Instant) -> Result<(), Duration> {
+        let rate = self.rate.and_then(|_| Rate::per_second(RESUMPTIONS_PER_SESSION_RATE, RESUMPTION_BURST_S));
+        rate.map_or(Ok(()), |rate| self.resumptions.take(rate, now))
     }
 }
 

@@ -7,10 +7,16 @@ use patchcord_proto::v1::{
     LeaveReason,
     signal_response::{Message as Told, Resumed},
 };
-use tokio::{sync::oneshot, time::timeout};
+use tokio::{
+    sync::oneshot,
+    time::{Instant, timeout, timeout_at},
+};
 use tonic::Status;
 
-use super::{Session, caller::Caller};
+use super::{
+    Session,
+    caller::{Caller, claimed},
+};
 use crate::{
     claims::Claim,
     config::FIRST_MESSAGE_TIMEOUT,
@@ -25,9 +31,9 @@ use crate::{
 impl Caller {
     /// Hands this stream to the session that the token is of. Comes back only when that cannot be.
     pub async fn hand_over(&mut self, resume_token: &[u8], last_seq: u64) -> Result<(), Refusal> {
-        let token = ResumeToken::parse(resume_token).ok_or_else(Refusal::session_unknown)?;
-        let session = self.exchange.claims.find(&token).ok_or_else(Refusal::session_unknown)?;
-        let stream = self.stream.take().ok_or_else(Refusal::session_unknown)?;
+        let token = ResumeToken::parse(resume_token).ok_or_else(|| self.unknown())?;
+        let session = self.exchange.claims.find(&token).ok_or_else(|| self.unknown())?;
+        let stream = self.stream.take().ok_or_else(|| self.unknown())?;
         let (answer, answered) = oneshot::channel();
         let outbox = Arc::clone(&self.outbox);
         let claim = Claim { token: token.hash(), last_seq, stream, outbox, answer };
@@ -50,61 +56,74 @@ impl Caller {
             }
         }
     }
+
+    /// Only what fails counts for the address: a thousand sessions behind one may all come back at once.
+    fn unknown(&self) -> Refusal {
+        match self.exchange.resume_throttle.take(self.address().ip(), Instant::now()) {
+            Ok(()) => Refusal::session_unknown(),
+            Err(wait) => Refusal::rate_limited("a resumption that fails, from this address,", wait),
+        }
+    }
+
+    /// The next stream that claims the session, or why somebody else has ended it.
+    async fn claimed_or_ended(&mut self) -> Result<Claim, LeaveReason> {
+        loop {
+            if let Some(reason) = self.outbox.condition().ended {
+                return Err(reason);
+            }
+            tokio::select! {
+                biased;
+                () = self.outbox.changed() => {}
+                claim = claimed(&mut self.claimable) => return Ok(claim),
+            }
+        }
+    }
 }
 
 impl Session<'_> {
     /// Waits for another stream for as long as the peer has to come back; says why the session is over if none
     /// comes.
     pub(super) async fn wait_for_stream(&mut self) -> Result<(), LeaveReason> {
-        let Some(mut claimable) = self.caller.claimable.take() else {
+        if self.caller.claimable.is_none() {
             self.caller.end_lost();
             return Err(LeaveReason::Disconnected);
-        };
+        }
         let exchange = Arc::clone(&self.caller.exchange);
+        let deadline = Instant::now() + exchange.grace_time;
         self.caller.outbox.detach();
         self.caller.stream = None;
         self.set_stream(None).await;
         let _counted = crate::metrics::Counted::new(&exchange.metrics.detached);
         tracing::info!(peer_id = %self.caller.peer_id, "detached");
-        let outbox = Arc::clone(&self.caller.outbox);
-        let returned = async {
-            loop {
-                if let Some(reason) = outbox.condition().ended {
-                    return Err(reason);
-                }
-                tokio::select! {
-                    biased;
-                    () = outbox.changed() => {}
-                    claim = claimable.claimed() => return Ok(claim),
-                }
+        // A stream that it cannot go on with buys no time, however many there are.
+        while let Ok(claim) = timeout_at(deadline, self.caller.claimed_or_ended()).await {
+            if self.attach(claim?).await {
+                return Ok(());
             }
-        };
-        let returned = timeout(exchange.grace_time, returned).await;
-        self.caller.claimable = Some(claimable);
-        match returned {
-            Ok(Ok(claim)) => {
-                self.attach(claim).await;
-                Ok(())
-            }
-            Ok(Err(reason)) => Err(reason),
-            Err(_) => {
-                self.caller.end_lost();
-                Err(LeaveReason::Disconnected)
+            if Instant::now() >= deadline {
+                break;
             }
         }
+        self.caller.end_lost();
+        Err(LeaveReason::Disconnected)
     }
 
-    /// Goes on with another stream, if its peer can be this one.
-    pub(super) async fn attach(&mut self, claim: Claim) {
+    /// Goes on with another stream, if its peer can be this one. Whether it does.
+    pub(super) async fn attach(&mut self, claim: Claim) -> bool {
         let Claim { token, last_seq, stream, outbox: claimed_by, answer } = claim;
         let outbox = Arc::clone(&self.caller.outbox);
-        if !outbox.acknowledge(last_seq) {
-            let refusal = Refusal::invalid_argument("last_seq is of a response that was never sent");
+        let in_time = self.caller.pace.judge_resumption(Instant::now());
+        let refusal = match in_time {
+            Err(wait) => Some(Refusal::rate_limited("a resumption of this session", wait)),
+            Ok(()) if outbox.acknowledge(last_seq) => None,
+            Ok(()) => Some(Refusal::invalid_argument("last_seq is of a response that was never sent")),
+        };
+        if let Some(refusal) = refusal {
             // The claimer may be gone.
             let _ = answer.send(Err((refusal, stream)));
-            return;
+            return false;
         }
-        let Some(claimable) = &mut self.caller.claimable else { return };
+        let Some(claimable) = &mut self.caller.claimable else { return false };
         let resume_token = claimable.issue(Some(token)).reveal();
         self.token_is_used = true;
         // What comes while the roster is made is not to be mixed up with what waits and is in it.
@@ -119,12 +138,10 @@ impl Session<'_> {
             peers: roster.iter().map(|member| frame::peer(member)).collect(),
             resume_token,
         };
-        // Without a loss what waits tells who came.
-        let told_by_roster: Vec<_> = match complete {
-            true => Vec::new(),
-            false => roster.iter().map(|member| member.peer_id).collect(),
-        };
-        let reader = outbox.attach(Frame::unnumbered(Told::Resumed(resumed)), &told_by_roster);
+        // Without a loss what waits tells who came and left.
+        let ids: Vec<_> = roster.iter().map(|member| member.peer_id).collect();
+        let told_by_roster = (!complete).then_some(ids.as_slice());
+        let reader = outbox.attach(Frame::unnumbered(Told::Resumed(resumed)), told_by_roster);
         claimed_by.redirect(outbox, reader);
         let address = stream.address;
         self.caller.stream = Some(stream);
@@ -133,6 +150,7 @@ impl Session<'_> {
         self.set_stream(Some(address)).await;
         self.caller.exchange.metrics.count_resumed(complete);
         tracing::info!(peer_id = %self.caller.peer_id, %address, complete, "resumed");
+        true
     }
 
     async fn set_stream(&self, address: Option<SocketAddr>) {

@@ -101,6 +101,7 @@ async fn serve() -> (Arc<Exchange>, SocketAddr) {
         rooms_max: config.rooms_max,
         peers_per_room_max: config.peers_per_room_max,
         join_throttle: AddressThrottle::joins(&config.allowances),
+        resume_throttle: AddressThrottle::joins(&config.allowances),
         requests_per_session_rate: config.allowances.requests_per_session_rate,
         tasks: TaskTracker::new(),
     });

@@ -42,7 +42,7 @@ pub fn run(name: &str, flags: &[&str], attack: Attack) {
         let log_level = ["--log-level", "warn,patchcord_server::listener=info"];
         let process = Process::start(&[&log_level, flags].concat()).await;
         let honest = Honest::start(process.public);
-        let baseline = honest.measure(Duration::from_millis(if is_long { 3_000 } else { 300 })).await;
+        let baseline = honest.measure(Duration::from_millis(if is_long { 6_000 } else { 300 })).await;
         let public = process.public;
         let before = Cost::of(&process);
         let target = Target { process, public, before, is_long };
@@ -57,14 +57,21 @@ pub fn run(name: &str, flags: &[&str], attack: Attack) {
 
 fn line(name: &str, outcome: &str, cpu: Duration, peak_kib: u64, latencies: [&Latencies; 2]) -> String {
     let [during, before] = latencies;
+    let change = |share| {
+        let [now, then] = latencies.map(|latencies| latencies.share(share).as_secs_f64());
+        (now / then.max(f64::EPSILON) - 1.0) * 100.0
+    };
     format!(
-        "{name}: {outcome}; server: {:.2} s CPU, +{:.1} MiB; honest relay p50 {:?} p99 {:?} (before: {:?}, {:?})",
+        "{name}: {outcome}; server: {:.2} s CPU, +{:.1} MiB; honest relay p50 {:?} p99 {:?} \
+         (before: {:?}, {:?}: {:+.0} %, {:+.0} %)",
         cpu.as_secs_f64(),
         peak_kib as f64 / 1024.0,
         during.share(0.5),
         during.share(0.99),
         before.share(0.5),
         before.share(0.99),
+        change(0.5),
+        change(0.99),
     )
 }
 
@@ -102,14 +109,9 @@ impl Target {
         }
     }
 
-    /// Open connections of the public door, without the honest pair's.
-    pub async fn connections(&self) -> u64 {
-        // That of the question is a third.
-        self.metric(CONNECTIONS).await - 3
-    }
-
-    /// Waits until so many are open, counted as [`Target::connections`] does.
+    /// Waits until so many connections are open at the public door, without the honest pair's.
     pub async fn until_connections(&self, wanted: u64) {
+        // That of the question is a third.
         self.until_metric(CONNECTIONS, wanted + 3).await;
     }
 

@@ -89,13 +89,18 @@ pub fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
     frame
 }
 
-/// The header block of a call (RFC 7541: indexed and literal, nothing compressed).
+/// The header block of a call that opens a session.
 pub fn call_headers() -> Vec<u8> {
+    call_headers_to(SIGNAL)
+}
+
+/// The header block of a call (RFC 7541: indexed and literal, nothing compressed).
+pub fn call_headers_to(path: &str) -> Vec<u8> {
     // :method POST, :scheme http.
     let mut block = vec![0x83, 0x86];
     // :path and :authority by the index of their names.
-    block.extend([0x04, u8::try_from(SIGNAL.len()).unwrap()]);
-    block.extend(SIGNAL.bytes());
+    block.extend([0x04, u8::try_from(path.len()).unwrap()]);
+    block.extend(path.bytes());
     block.extend([0x01, 1, b'x']);
     block.extend(literal(b"content-type", b"application/grpc"));
     block.extend(literal(b"te", b"trailers"));

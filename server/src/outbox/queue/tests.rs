@@ -256,7 +256,7 @@ fn who_a_roster_has_told_of_leaves_although_nobody_read_that_it_came() {
     queue.put(leave(2));
     queue.put(come(5));
     // Peer 4 had left before the roster was made; peer 5 came after.
-    queue.go_on(&[peer(1), peer(2), peer(3)]);
+    queue.go_on(Some(&[peer(1), peer(2), peer(3)]));
     queue.put(leave(1));
     queue.put(leave(5));
     let told: Vec<_> = std::iter::from_fn(|| queue.take()).map(|frame| frame.about).collect();

@@ -337,8 +337,15 @@ impl Reference {
         session.resumed = Some(Resumption { complete, last_seq, affected, peers, token: issued });
         session.replay = Some(session.oldest);
         if !complete {
-            // The roster has said that they came.
-            session.waiting.retain(|note| !matches!(note.about, About::Came(_)));
+            // The roster has said who is there, and so who has left.
+            let has_left = |id| move |note: &Note| note.about == About::Left(id);
+            let waiting = std::mem::take(&mut session.waiting);
+            let is_told = |note: &Note| match note.about {
+                About::Came(_) | About::Left(_) => false,
+                About::From(id) | About::Changed(id) => !waiting.iter().any(has_left(id)),
+                About::Session | About::Refused(_) => true,
+            };
+            session.waiting = waiting.iter().filter(|note| is_told(note)).cloned().collect();
         }
         self.set_attached(id, true);
     }
