@@ -72,7 +72,9 @@ fn a_file_of_authorities_that_is_none_is_told() {
         let (code, out, err) = run(&["join", "lobby", "--plain", "--ca-file", path], &[]);
         assert_eq!((code, out.as_str(), err.lines().count()), (Some(2), "", 1), "{err}");
         assert!(err.contains("--ca-file") && err.contains(part), "{err}");
-        assert_eq!(run(&["doctor"], &[("PATCHCORD_CA_FILE", path)]).0, Some(2));
+        for command in ["doctor", "rooms"] {
+            assert_eq!(run(&[command], &[("PATCHCORD_CA_FILE", path)]).0, Some(2), "{command}");
+        }
     }
 }
 

@@ -3,9 +3,12 @@
 
 #[path = "support/child.rs"]
 mod child;
+#[path = "support/tls.rs"]
+mod tls;
 
 use child::{Child, Server, program};
 use serde_json::{Value, json};
+use tls::TlsFront;
 
 fn rooms(server: &Server, flags: &[&str]) -> Child {
     let mut command = program("patchcord");
@@ -86,6 +89,29 @@ fn a_watch_tells_what_is_there_and_then_each_change() {
         let ended = watch.end();
         assert_eq!((ended.code, ended.err.len()), (Some(3), 1), "{:?}", ended.err);
     }
+}
+
+#[test]
+fn an_admin_door_behind_tls_is_used_once_its_authority_is_named() {
+    let server = Server::start();
+    let (_ada, _) = server.json("lobby", "ada", &[]);
+    let front = TlsFront::start(&server.admin);
+    let rooms = |flags: &[&str], variables: &[(&str, &str)]| {
+        let mut command = program("patchcord");
+        command.args(["rooms", "--admin", &front.url]).args(flags).envs(variables.iter().copied());
+        Child::start("rooms", &mut command)
+    };
+    let ca_file = front.ca_file();
+    let ca_file = ca_file.to_str().unwrap();
+    let ended = rooms(&["--ca-file", ca_file], &[]).end();
+    assert_eq!((ended.out.last().unwrap().as_str(), ended.code), ("1 room, 1 peer", Some(0)));
+    let watch = rooms(&["--json", "--watch"], &[("PATCHCORD_CA_FILE", ca_file)]);
+    assert_eq!(watch.event("room")["name"], "lobby");
+
+    let untrusted = rooms(&[], &[]).end();
+    assert_eq!((untrusted.out, untrusted.code), (Vec::new(), Some(3)));
+    let [line] = &untrusted.err[..] else { panic!("{:?}", untrusted.err) };
+    assert!(line.contains("no authority that this system trusts") && line.contains("--ca-file"), "{line}");
 }
 
 #[test]

@@ -7,7 +7,7 @@ use tokio::sync::mpsc;
 use tonic::transport::Channel;
 
 use crate::{
-    InspectError, LeaveReason, PeerId, Untrusted,
+    CaCertificate, InspectError, LeaveReason, PeerId, Untrusted,
     endpoint::{self, NoWay},
     signaling::{describe, leave_reason},
 };
@@ -118,12 +118,13 @@ pub enum RoomChange {
 }
 
 impl Inspector {
-    /// Connects to the admin door at `url`.
+    /// Connects to the admin door at `url`; over https, authorities of `ca_certificate` are trusted beside the
+    /// platform's.
     ///
     /// # Errors
     /// When the url does not parse or nobody answers there.
-    pub async fn connect(url: &str) -> Result<Self, InspectError> {
-        let channel = endpoint::connect(url, None).await.map_err(|no_way| match no_way {
+    pub async fn connect(url: &str, ca_certificate: Option<&CaCertificate>) -> Result<Self, InspectError> {
+        let channel = endpoint::connect(url, ca_certificate).await.map_err(|no_way| match no_way {
             NoWay::InvalidUrl => InspectError::InvalidServer { url: url.into() },
             NoWay::Tls(reason) => InspectError::Unreachable { url: url.into(), reason },
             NoWay::Network(reason) => {

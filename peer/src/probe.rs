@@ -16,6 +16,7 @@ use tokio::{
 use crate::{Config, IceServer};
 
 mod date;
+mod filtering;
 mod ice;
 mod ice_url;
 mod line;
@@ -26,6 +27,7 @@ mod stun;
 mod survey;
 mod turn;
 
+pub use filtering::Filtering;
 pub use ice_url::Transport;
 pub use nat::Nat;
 pub use turn::Allocation;
@@ -86,7 +88,12 @@ pub enum Finding {
         outcome: Result<(SocketAddr, Duration), Trouble>,
     },
     /// The NAT before this machine, for one IP version; once, as unknown, where servers were asked and none said.
-    Nat(Nat),
+    Nat {
+        /// How it maps what we send.
+        nat: Nat,
+        /// What it lets in; known where a server has two addresses to answer from.
+        filtering: Filtering,
+    },
     /// A TURN server.
     Turn {
         /// As named.

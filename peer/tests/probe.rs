@@ -10,11 +10,11 @@ use std::{
 
 use patchcord_peer::{
     Config, IceServer,
-    probe::{Finding, Nat, PROBE_TIMEOUT, Trouble, probe},
+    probe::{Filtering, Finding, Nat, PROBE_TIMEOUT, Trouble, probe},
 };
 use rtc_stun::{
     addr::MappedAddress,
-    attributes::ATTR_OTHER_ADDRESS,
+    attributes::{ATTR_CHANGE_REQUEST, ATTR_OTHER_ADDRESS},
     message::{BINDING_SUCCESS, Message},
     xoraddr::XorMappedAddress,
 };
@@ -51,20 +51,80 @@ async fn stun_server(mapped: Option<&str>, other: Option<SocketAddr>) -> SocketA
 
 /// The findings about STUN and NAT where the signaling server is away.
 async fn nat_before(servers: &[SocketAddr]) -> (Vec<Result<SocketAddr, Trouble>>, Vec<Nat>) {
-    let closed = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     let urls = servers.iter().map(|server| format!("stun:{server}")).collect();
-    let mut config = Config::new(format!("http://{closed}"), "", "");
+    let mut config = nobody_there();
     config.ice_servers = vec![IceServer { urls, username: String::new(), credential: String::new() }];
     let mut findings = probe(config);
     let (mut seen, mut nats) = (Vec::new(), Vec::new());
     while let Some(finding) = findings.recv().await {
         match finding {
             Finding::Stun { outcome, .. } => seen.push(outcome.map(|(mapped, _)| mapped)),
-            Finding::Nat(nat) => nats.push(nat),
+            Finding::Nat { nat, .. } => nats.push(nat),
             _ => {}
         }
     }
     (seen, nats)
+}
+
+/// How a server with two addresses meets the wish that it answer from the other.
+#[derive(Clone, Copy)]
+enum Meets {
+    Fully,
+    ByAnAnswerFromHere,
+    ByNoAnswerThatComesThrough,
+}
+
+/// What is let in, by the word of a server that has two addresses.
+async fn filtering_before(meets: Meets) -> Filtering {
+    let second = UdpSocket::bind((Ipv4Addr::new(127, 0, 0, 2), 0)).await.unwrap();
+    let first = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
+    let (server, other) = (first.local_addr().unwrap(), second.local_addr().unwrap());
+    tokio::spawn(async move {
+        let (mut at_first, mut at_second) = ([0; 1500], [0; 1500]);
+        loop {
+            let (datagram, source, mut socket) = tokio::select! {
+                received = first.recv_from(&mut at_first) => {
+                    let (length, source) = received.unwrap();
+                    (&at_first[..length], source, &first)
+                }
+                received = second.recv_from(&mut at_second) => {
+                    let (length, source) = received.unwrap();
+                    (&at_second[..length], source, &second)
+                }
+            };
+            let mut request = Message::new();
+            request.unmarshal_binary(datagram).unwrap();
+            if request.get(ATTR_CHANGE_REQUEST).is_ok() {
+                match meets {
+                    Meets::Fully => socket = &second,
+                    Meets::ByAnAnswerFromHere => {}
+                    Meets::ByNoAnswerThatComesThrough => continue,
+                }
+            }
+            let mut response = Message::new();
+            let seen = XorMappedAddress { ip: source.ip(), port: source.port() };
+            response.build(&[Box::new(request), Box::new(BINDING_SUCCESS), Box::new(seen)]).unwrap();
+            let told = MappedAddress { ip: other.ip(), port: other.port() };
+            told.add_to_as(&mut response, ATTR_OTHER_ADDRESS).unwrap();
+            socket.send_to(&response.raw, source).await.unwrap();
+        }
+    });
+    let mut config = nobody_there();
+    let urls = vec![format!("stun:{server}")];
+    config.ice_servers = vec![IceServer { urls, username: String::new(), credential: String::new() }];
+    let mut findings = probe(config);
+    while let Some(finding) = findings.recv().await {
+        if let Finding::Nat { filtering, .. } = finding {
+            return filtering;
+        }
+    }
+    panic!("nothing about a NAT");
+}
+
+/// Where the signaling server is away.
+fn nobody_there() -> Config {
+    let closed = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    Config::new(format!("http://{closed}"), "", "")
 }
 
 const MAPPED: &str = "198.51.100.1:7000";
@@ -100,6 +160,13 @@ async fn one_server_leaves_the_kind_open_unless_it_has_another_address() {
     let (seen, nats) = nat_before(&[first]).await;
     assert_eq!(seen, [Ok(mapped)], "only what was named is told");
     assert_eq!(nats, [Nat::EndpointDependent { mapped, other: OTHER.parse().unwrap() }]);
+}
+
+#[tokio::test]
+async fn what_is_let_in_shows_by_an_answer_from_where_nothing_was_sent() {
+    assert_eq!(filtering_before(Meets::Fully).await, Filtering::EndpointIndependent);
+    assert_eq!(filtering_before(Meets::ByNoAnswerThatComesThrough).await, Filtering::EndpointDependent);
+    assert_eq!(filtering_before(Meets::ByAnAnswerFromHere).await, Filtering::Unknown);
 }
 
 #[tokio::test]

@@ -31,8 +31,8 @@ impl Authority {
         CaCertificate::from_pem(self.0.pem()).unwrap()
     }
 
-    /// Certifies `params` and serves TLS with it in front of `server`; gives the address.
-    async fn serve(&self, server: &Server, params: CertificateParams) -> String {
+    /// Certifies `params` and serves TLS with it in front of the server at `url`; gives the address.
+    async fn serve(&self, url: &str, params: CertificateParams) -> String {
         let key = KeyPair::generate().unwrap();
         let chain = vec![params.signed_by(&key, &self.0).unwrap().der().clone()];
         let key = PrivateKeyDer::try_from(key.serialize_der()).unwrap();
@@ -47,7 +47,7 @@ impl Authority {
         let acceptor = TlsAcceptor::from(Arc::new(config));
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
         let address = listener.local_addr().unwrap();
-        let plain = server.url.strip_prefix("http://").unwrap().to_owned();
+        let plain = url.strip_prefix("http://").unwrap().to_owned();
         tokio::spawn(async move {
             while let Ok((stream, _)) = listener.accept().await {
                 let (acceptor, plain) = (acceptor.clone(), plain.clone());
@@ -84,7 +84,7 @@ async fn refusal(config: Config) -> String {
 async fn two_meet_at_a_secure_server_whose_authority_they_were_given() {
     let server = Server::start().await;
     let authority = Authority::new();
-    let url = authority.serve(&server, named("127.0.0.1")).await;
+    let url = authority.serve(&server.url, named("127.0.0.1")).await;
     let trusting = |name| config(&server, &url, name, Some(authority.certificate()));
     let mut ana = Member::join(trusting("ana")).await;
     let mut bo = Member::join(trusting("bo")).await;
@@ -94,10 +94,22 @@ async fn two_meet_at_a_secure_server_whose_authority_they_were_given() {
 }
 
 #[tokio::test]
+async fn an_operator_looks_into_rooms_through_a_secure_door() {
+    let server = Server::start().await;
+    let authority = Authority::new();
+    let url = authority.serve(&server.admin_url, named("127.0.0.1")).await;
+    let mut inspector = Inspector::connect(&url, Some(&authority.certificate())).await.unwrap();
+    assert!(inspector.rooms("").await.unwrap().is_empty());
+    let stranger = Authority::new().certificate();
+    let refused = Inspector::connect(&url, Some(&stranger)).await.unwrap_err();
+    assert!(matches!(refused, InspectError::Unreachable { reason, .. } if reason.contains("no authority")));
+}
+
+#[tokio::test]
 async fn a_certificate_that_cannot_be_trusted_is_told_with_what_to_do() {
     let server = Server::start().await;
     let authority = Authority::new();
-    let url = authority.serve(&server, named("127.0.0.1")).await;
+    let url = authority.serve(&server.url, named("127.0.0.1")).await;
     let ask = |url: &str, ca_certificate| refusal(config(&server, url, "ana", ca_certificate));
 
     let unknown = ask(&url, None).await;
@@ -105,17 +117,17 @@ async fn a_certificate_that_cannot_be_trusted_is_told_with_what_to_do() {
     assert!(!unknown.contains("running"), "somebody does answer: {unknown}");
     let stranger = ask(&url, Some(Authority::new().certificate())).await;
     assert!(stranger.contains("trust the certificate of its authority"), "{stranger}");
-    let inspected = Inspector::connect(&url).await.unwrap_err();
+    let inspected = Inspector::connect(&url, None).await.unwrap_err();
     assert!(matches!(inspected, InspectError::Unreachable { reason, .. } if reason.contains("no authority")));
 
-    let elsewhere = authority.serve(&server, named("elsewhere.example")).await;
+    let elsewhere = authority.serve(&server.url, named("elsewhere.example")).await;
     let wrong_name = ask(&elsewhere, Some(authority.certificate())).await;
     assert!(wrong_name.contains("is for another name"), "{wrong_name}");
 
     let mut old = named("127.0.0.1");
     old.not_before = rcgen::date_time_ymd(2020, 1, 1);
     old.not_after = rcgen::date_time_ymd(2021, 1, 1);
-    let url = authority.serve(&server, old).await;
+    let url = authority.serve(&server.url, old).await;
     let expired = ask(&url, Some(authority.certificate())).await;
     assert!(expired.contains("has expired"), "{expired}");
 
@@ -136,7 +148,7 @@ async fn the_authorities_of_the_platform_are_trusted() {
     }
     let server = Server::start().await;
     let authority = Authority::new();
-    let url = authority.serve(&server, named("127.0.0.1")).await;
+    let url = authority.serve(&server.url, named("127.0.0.1")).await;
     let directory = tempfile::tempdir().unwrap();
     let roots = directory.path().join("roots.pem");
     let run = async |pem: String| {
@@ -162,7 +174,7 @@ async fn the_authorities_of_the_platform_are_trusted() {
 async fn a_probe_tells_whether_the_certificate_is_trusted() {
     let server = Server::start().await;
     let authority = Authority::new();
-    let url = authority.serve(&server, named("127.0.0.1")).await;
+    let url = authority.serve(&server.url, named("127.0.0.1")).await;
     let tls_of = async |ca_certificate| {
         let mut findings = probe(config(&server, &url, "", ca_certificate));
         let (mut tls, mut signaling) = (None, None);

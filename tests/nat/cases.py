@@ -4,10 +4,14 @@ own word and by the packets that the networks count. Started by run.sh, with the
 
 import json, signal, sys, time, traceback
 
-import stun
+import doctor, stun
 from network import IMPAIRED, MEASURED, SERVER, Host, Internet, Router
 from network import full_cone, port_restricted, symmetric
+<<<<<<< HEAD
 from programs import TURN_PORT, Client, Servers, Unexpected, Watcher
+=======
+from programs import TURN_PORT, Client, Servers, Unexpected, check
+>>>>>>> work-C
 
 JOIN_SECONDS, FINISH_SECONDS = 10, 30
 # The client's own deadline is 30 s.
@@ -80,11 +84,6 @@ class World:
 
 class Row(dict):
     """What a case found, by column."""
-
-
-def check(holds, otherwise):
-    if not holds:
-        raise Unexpected(otherwise)
 
 
 def fits(connection, path):
@@ -406,6 +405,7 @@ def table(rows):
         open_ms = f"{'-':>9}" if row["open_ms"] is None else f"{row['open_ms']:9.0f}"
         print(f"{row['case']:31}{row['path']:48}{open_ms}{row['texts']:7}{''.join(quantiles)}  {nats}")
     print("open: ms from the second joined to the channel on both sides; p50, p99: ms from stdin to stdout of a text")
+    print("doctor: its verdict and the NAT it names; open: ms until it ended")
 
 
 def quantile(latencies, share):
@@ -413,7 +413,8 @@ def quantile(latencies, share):
 
 
 if __name__ == "__main__":
-    chosen = [globals()[name] for name in sys.argv[1:]] or ALL
+    cases = {case.__name__: case for case in ALL + doctor.ALL}
+    chosen = [cases[name] for name in sys.argv[1:]] or cases.values()
     rows = [run(case) for case in chosen]
     table([row for row in rows if row])
     sys.exit(0 if all(rows) else 1)

@@ -5,8 +5,8 @@ and a wait that fails says what the process had said until then.
 import collections, json, os, subprocess, threading, time
 from pathlib import Path
 
-import stun
 from network import IMPAIRED, SERVER, SERVER_ALTERNATE
+from stun import wait_for_answer
 
 BINARIES = Path(os.environ.get("CARGO_TARGET_DIR", "target")) / "debug"
 SIGNALING_PORT, TURN_PORT, STUN_PROBE_PORT = 50051, 3478, 3500
@@ -17,6 +17,11 @@ LOGGED_COLUMNS_MAX = 200
 
 class Unexpected(Exception):
     pass
+
+
+def check(holds, otherwise):
+    if not holds:
+        raise Unexpected(otherwise)
 
 
 class Program:
@@ -132,7 +137,14 @@ class Servers:
     addresses, as the probe for the kind of a NAT needs one.
     """
 
-    def __init__(self, internet, turn=f"turn:{SERVER}:{TURN_PORT}?transport=udp", options=()):
+    def __init__(
+        self,
+        internet,
+        turn=f"turn:{SERVER}:{TURN_PORT}?transport=udp",
+        stun=f"stun:{SERVER}:{TURN_PORT}",
+        secret=TURN_SECRET,
+        options=(),
+    ):
         self.programs = []
         rules = Path("deploy/turnserver.conf").read_text()
         own = f"listening-ip={SERVER}\nrelay-ip={SERVER}\nallowed-peer-ip={SERVER}\n"
@@ -144,11 +156,10 @@ class Servers:
         self.probe = self.start(internet, "turnserver", *probe, "-p", STUN_PROBE_PORT, *log)
         self.switchboard = self.start(
             internet, BINARIES / "patchcord-server", "--listen", f"{SERVER}:{SIGNALING_PORT}", "--no-admin",
-            *options, PATCHCORD_STUN_URL=f"stun:{SERVER}:{TURN_PORT}", PATCHCORD_TURN_URL=turn,
-            PATCHCORD_TURN_SECRET=TURN_SECRET,
+            *options, PATCHCORD_STUN_URL=stun, PATCHCORD_TURN_URL=turn, PATCHCORD_TURN_SECRET=secret,
         )
         for port in (TURN_PORT, STUN_PROBE_PORT):
-            stun.wait_for_answer(internet, SERVER, port)
+            wait_for_answer(internet, SERVER, port)
         self.switchboard.says("listening")
 
     def start(self, host, *command, **environment):

@@ -193,6 +193,14 @@ pub struct RouteArgs {
     /// Use TURN servers only: peers do not learn this machine's addresses.
     #[arg(long, env = "PATCHCORD_RELAY_ONLY")]
     pub relay_only: bool,
+    /// Who is trusted.
+    #[command(flatten)]
+    pub trust: TrustArgs,
+}
+
+/// Whose certificates are trusted.
+#[derive(Args, Debug)]
+pub struct TrustArgs {
     /// For https and turns: trust the authorities in this file (PEM) beside those of the system.
     #[arg(long, env = "PATCHCORD_CA_FILE", value_name = "PATH")]
     pub ca_file: Option<PathBuf>,
@@ -222,6 +230,9 @@ pub struct RoomsArgs {
     /// Only rooms whose name begins so.
     #[arg(long, default_value = "")]
     pub prefix: String,
+    /// Whom to trust.
+    #[command(flatten)]
+    pub trust: TrustArgs,
     /// Go on showing changes until interrupted.
     #[arg(long, short)]
     pub watch: bool,
@@ -258,8 +269,18 @@ impl RouteArgs {
         if self.relay_only {
             config.ice_transport_policy = IceTransportPolicy::Relay;
         }
-        config.ca_certificate = self.ca_file.as_deref().map(authorities).transpose()?;
+        config.ca_certificate = self.trust.ca_certificate()?;
         Ok(())
+    }
+}
+
+impl TrustArgs {
+    /// What the library is told.
+    ///
+    /// # Errors
+    /// When the file of authorities cannot be used.
+    pub fn ca_certificate(&self) -> Result<Option<CaCertificate>, Failure> {
+        self.ca_file.as_deref().map(authorities).transpose()
     }
 }
 

@@ -9,7 +9,10 @@ mod words;
 
 use std::io::{self, IsTerminal, Write};
 
-use patchcord_peer::{Config, IceTransportPolicy, probe::probe};
+use patchcord_peer::{
+    Config, IceTransportPolicy,
+    probe::{Finding, probe},
+};
 
 use crate::{
     cli::DoctorArgs,
@@ -56,10 +59,17 @@ pub async fn run(args: &DoctorArgs) -> Result<Exit, Failure> {
 
 async fn examine(args: &DoctorArgs, config: Config) -> Result<Exit, Failure> {
     let mut prognosis = Prognosis::new(config.ice_transport_policy == IceTransportPolicy::Relay);
+    let own = |url: &String| args.route.ice_servers.iter().any(|server| server.urls.contains(url));
     let mut findings = probe(config);
     while let Some(finding) = findings.recv().await {
         prognosis.take(&finding);
-        print(args, &Line::Check(words::check(&finding)))?;
+        let mut check = words::check(&finding);
+        if let Finding::Turn { url, outcome: Err(trouble), .. } = &finding
+            && own(url)
+        {
+            check.advice = relay_words::advice_on_ones_own(trouble).or(check.advice);
+        }
+        print(args, &Line::Check(check))?;
     }
     for check in words::lacking(&prognosis) {
         print(args, &Line::Check(check))?;

@@ -71,10 +71,10 @@ impl From<Exit> for ExitCode {
 #[derive(Debug, thiserror::Error)]
 pub enum Failure {
     /// The room could not be joined.
-    #[error(transparent)]
+    #[error("{0}{flag}", flag = flag_for(.0))]
     Join(#[from] JoinError),
     /// The rooms could not be looked into.
-    #[error(transparent)]
+    #[error("{0}{flag}", flag = flag_for(.0))]
     Inspect(#[from] InspectError),
     /// The address of the own switchboard cannot be used.
     #[error("cannot listen on {address}: {reason}; choose another with --bind ADDRESS:PORT")]
@@ -106,6 +106,15 @@ pub enum Failure {
         /// What the operating system said.
         reason: std::io::Error,
     },
+}
+
+/// The flag that does what the library advises.
+fn flag_for(error: &impl std::fmt::Display) -> &'static str {
+    if error.to_string().ends_with("trust the certificate of its authority") {
+        " (--ca-file PATH)"
+    } else {
+        ""
+    }
 }
 
 impl Failure {

@@ -59,7 +59,8 @@ pub async fn run(args: &RoomsArgs) -> Result<Exit, Failure> {
 }
 
 async fn show(args: &RoomsArgs) -> Result<(), Failure> {
-    let mut inspector = Inspector::connect(&args.admin).await?;
+    let ca_certificate = args.trust.ca_certificate()?;
+    let mut inspector = Inspector::connect(&args.admin, ca_certificate.as_ref()).await?;
     if args.watch {
         let changes = inspector.watch(&args.prefix).await?;
         return match (args.json, io::stdout().is_terminal()) {

@@ -68,8 +68,8 @@ pub(super) async fn look_into(
         };
         findings.send(Finding::Stun { url: reflector.written, outcome }).await.ok()?;
     }
-    for nat in survey.nats() {
-        findings.send(Finding::Nat(nat)).await.ok()?;
+    for (nat, filtering) in survey.nats() {
+        findings.send(Finding::Nat { nat, filtering }).await.ok()?;
     }
     for (relay, allocation) in relays.into_iter().zip(allocating) {
         let transport = relay.resolved.ok().map(|(url, _)| url.transport);

@@ -7,8 +7,9 @@ use rtc_crypto::RTCCryptoProvider;
 use rtc_stun::{
     addr::MappedAddress,
     attributes::{
-        ATTR_LIFETIME, ATTR_NONCE, ATTR_OTHER_ADDRESS, ATTR_REALM, ATTR_REQUESTED_TRANSPORT, ATTR_USERNAME,
-        ATTR_XOR_PEER_ADDRESS, ATTR_XOR_RELAYED_ADDRESS, ATTR_XORMAPPED_ADDRESS, AttrType,
+        ATTR_CHANGE_REQUEST, ATTR_LIFETIME, ATTR_NONCE, ATTR_OTHER_ADDRESS, ATTR_REALM,
+        ATTR_REQUESTED_TRANSPORT, ATTR_USERNAME, ATTR_XOR_PEER_ADDRESS, ATTR_XOR_RELAYED_ADDRESS,
+        ATTR_XORMAPPED_ADDRESS, AttrType,
     },
     error_code::ErrorCodeAttribute,
     integrity::MessageIntegrity,
@@ -25,6 +26,9 @@ use crate::endpoint::printable;
 /// The protocol number of UDP, which is what is relayed (RFC 8656 section 18.8).
 const REQUESTED_TRANSPORT_UDP: [u8; 4] = [17, 0, 0, 0];
 
+/// From another address and another port (RFC 5780 section 7.2).
+const CHANGE_BOTH: [u8; 4] = [0, 0, 0, 6];
+
 /// A long-term credential with what the server wants beside it (RFC 8489 section 9.2).
 #[derive(Clone)]
 pub(super) struct Credential {
@@ -37,6 +41,12 @@ pub(super) struct Credential {
 
 pub(super) fn binding() -> Message {
     request(METHOD_BINDING)
+}
+
+pub(super) fn binding_answered_from_elsewhere() -> Message {
+    let mut message = binding();
+    message.add(ATTR_CHANGE_REQUEST, &CHANGE_BOTH);
+    message
 }
 
 pub(super) fn allocate() -> Message {

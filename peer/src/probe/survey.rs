@@ -14,7 +14,7 @@ use tokio::{
 };
 
 use super::{
-    Trouble,
+    Filtering, Trouble, filtering,
     nat::{self, Nat, View},
     stun,
 };
@@ -34,7 +34,7 @@ const DATAGRAM_BYTES_MAX: usize = 2048;
 /// What came of it.
 pub(super) struct Survey {
     answers: HashMap<SocketAddr, Result<Answer, Trouble>>,
-    nats: Vec<Nat>,
+    nats: Vec<(Nat, Filtering)>,
 }
 
 #[derive(Clone, Copy)]
@@ -69,9 +69,9 @@ impl Survey {
     }
 
     /// One for each IP version of which something is known, else one that says so.
-    pub(super) fn nats(&self) -> Vec<Nat> {
-        let known: Vec<Nat> = self.nats.iter().copied().filter(|nat| *nat != Nat::Unknown).collect();
-        if known.is_empty() { vec![Nat::Unknown] } else { known }
+    pub(super) fn nats(&self) -> Vec<(Nat, Filtering)> {
+        let known: Vec<_> = self.nats.iter().copied().filter(|(nat, _)| *nat != Nat::Unknown).collect();
+        if known.is_empty() { vec![(Nat::Unknown, Filtering::Unknown)] } else { known }
     }
 }
 
@@ -123,7 +123,14 @@ impl Questions {
                 break;
             }
         }
-        survey.nats.push(nat::judge(&self.views()));
+        let nat = nat::judge(&self.views());
+        let filtering = match (self.with_two_addresses(), self.socket.local_addr()) {
+            // Where nobody can be told our port, it matters little who would get in.
+            _ if matches!(nat, Nat::EndpointDependent { .. }) => Filtering::Unknown,
+            (Some((server, other)), Ok(local)) => filtering::test(server, other, local.ip()).await,
+            _ => Filtering::Unknown,
+        };
+        survey.nats.push((nat, filtering));
         survey.answers.extend(self.answers);
     }
 
@@ -177,6 +184,16 @@ impl Questions {
             self.servers.push(other);
             self.ask(other).await;
         }
+    }
+
+    /// A server that answers at two addresses, and the other of them.
+    fn with_two_addresses(&self) -> Option<(SocketAddr, SocketAddr)> {
+        let answer = |server: SocketAddr| self.answers.get(&server)?.as_ref().ok();
+        self.servers.iter().copied().find_map(|server| {
+            let other = answer(server)?.other?;
+            let differs = other.ip() != server.ip() && other.port() != server.port();
+            (differs && answer(other).is_some()).then_some((server, other))
+        })
     }
 
     fn views(&self) -> Vec<View> {

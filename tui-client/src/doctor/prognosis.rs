@@ -1,6 +1,6 @@
 //! Whether a chat will work, judged from everything that was found. Pure.
 
-use patchcord_peer::probe::{Finding, Nat};
+use patchcord_peer::probe::{Filtering, Finding, Nat};
 
 use super::check::{Status, Verdict};
 
@@ -10,7 +10,7 @@ pub(super) struct Prognosis {
     relay_only: bool,
     signaling: bool,
     stun_named: usize,
-    nats: Vec<Nat>,
+    nats: Vec<(Nat, Filtering)>,
     turn_named: usize,
     turn_works: usize,
 }
@@ -24,7 +24,7 @@ impl Prognosis {
         match finding {
             Finding::Signaling { outcome } => self.signaling = outcome.is_ok(),
             Finding::Stun { .. } => self.stun_named += 1,
-            Finding::Nat(nat) => self.nats.push(*nat),
+            Finding::Nat { nat, filtering } => self.nats.push((*nat, *filtering)),
             Finding::Turn { outcome, .. } => {
                 self.turn_named += 1;
                 self.turn_works += usize::from(outcome.is_ok());
@@ -59,13 +59,19 @@ impl Prognosis {
                 ),
             };
         }
+        let unknown = self.nats.iter().all(|(nat, _)| matches!(nat, Nat::Unknown));
+        let unanswered = self.stun_named + self.turn_named > 0 && unknown;
         if relayed {
-            return ok("a chat will work, through a relay where there is no direct path");
+            return ok(match unanswered {
+                true => {
+                    "a chat will work, beyond this network always through a relay: nothing answers over UDP"
+                }
+                false => "a chat will work, through a relay where there is no direct path",
+            });
         }
-        let unknown = self.nats.iter().all(|nat| matches!(nat, Nat::Unknown));
-        if self.stun_named + self.turn_named > 0 && unknown {
+        if unanswered {
             return fail(
-                "a chat will not work beyond this network: no STUN or TURN server answers",
+                "a chat will not work beyond this network: no STUN server answers, and no TURN server can be used",
                 "UDP is blocked here, or those servers are down: use another network, or ask the operator for TURN \
                  over TCP or TLS.",
             );
@@ -78,16 +84,18 @@ impl Prognosis {
             );
         }
         let symmetric = |nat: &Nat| matches!(nat, Nat::EndpointDependent { .. } | Nat::Unknown);
-        match self.nats.iter().all(symmetric) {
-            true => warn(
-                "a chat will work only with peers that have an open NAT or none",
-                "A TURN server that works would make it work with all: ask the operator, or use --ice-server.",
-            ),
-            false => warn(
-                "a chat will work with most peers; not with those behind a strict NAT or without UDP",
-                "A TURN server that works would make it work with all: ask the operator, or use --ice-server.",
-            ),
-        }
+        let lets_all_in = |filtering: &Filtering| *filtering == Filtering::EndpointIndependent;
+        let message = if self.nats.iter().all(|(nat, _)| symmetric(nat)) {
+            "a chat will work only with peers that have an open NAT or none"
+        } else if self.nats.iter().any(|(nat, filtering)| !symmetric(nat) && lets_all_in(filtering)) {
+            "a chat will work with most peers; not with those without UDP"
+        } else {
+            "a chat will work with most peers; not with those behind a strict NAT or without UDP"
+        };
+        warn(
+            message,
+            "A TURN server that works would make it work with all: ask the operator, or use --ice-server.",
+        )
     }
 }
 
@@ -148,21 +156,31 @@ mod tests {
     #[test]
     fn the_verdict_follows_from_what_is_left_to_chat_over() {
         use Status::{Fail, Ok, Warn};
-        let symmetric = || Finding::Nat(Nat::EndpointDependent { mapped: address(1), other: address(2) });
-        let open = || Finding::Nat(Nat::EndpointIndependent { mapped: address(1) });
-        let unknown = || Finding::Nat(Nat::Unknown);
+        let found = |nat, filtering| Finding::Nat { nat, filtering };
+        let restricted = Filtering::EndpointDependent;
+        let symmetric =
+            || found(Nat::EndpointDependent { mapped: address(1), other: address(2) }, restricted);
+        let easy = |filtering| found(Nat::EndpointIndependent { mapped: address(1) }, filtering);
+        let (moderate, full_cone) = (|| easy(restricted), || easy(Filtering::EndpointIndependent));
+        let unknown = || found(Nat::Unknown, Filtering::Unknown);
         for (relay_only, findings, status, part) in [
             (false, vec![], Fail, "switchboard"),
             (false, vec![signaling(false), stun(true), turn(true)], Fail, "switchboard"),
             (false, vec![signaling(true)], Warn, "within this network"),
             (false, vec![signaling(true), stun(false), unknown()], Fail, "beyond this network"),
-            (false, vec![signaling(true), stun(false), unknown(), turn(true)], Ok, "relay"),
-            (false, vec![signaling(true), stun(true), open()], Warn, "most peers"),
+            (false, vec![signaling(true), stun(false), unknown(), turn(true)], Ok, "always through a relay"),
+            (
+                false,
+                vec![signaling(true), stun(true), moderate()],
+                Warn,
+                "not with those behind a strict NAT",
+            ),
+            (false, vec![signaling(true), stun(true), full_cone()], Warn, "not with those without UDP"),
             (false, vec![signaling(true), stun(true), symmetric()], Warn, "open NAT"),
             (false, vec![signaling(true), stun(true), symmetric(), turn(false)], Warn, "open NAT"),
             (false, vec![signaling(true), stun(true), symmetric(), turn(false), turn(true)], Ok, "relay"),
-            (true, vec![signaling(true), stun(true), open()], Fail, "--relay-only"),
-            (true, vec![signaling(true), stun(true), open(), turn(false)], Fail, "--relay-only"),
+            (true, vec![signaling(true), stun(true), moderate()], Fail, "--relay-only"),
+            (true, vec![signaling(true), stun(true), moderate(), turn(false)], Fail, "--relay-only"),
             (true, vec![signaling(true), unknown(), turn(true)], Ok, "relay"),
         ] {
             let (found, message) = verdict(relay_only, &findings);

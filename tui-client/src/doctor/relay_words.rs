@@ -35,6 +35,21 @@ fn relays(url: &str, transport: Option<Transport>, allocation: &Allocation) -> C
     Check { address: Some(allocation.relayed), took: Some(allocation.took), ..check }
 }
 
+/// What differs where the user names the server, and with it the credential.
+pub(super) fn advice_on_ones_own(trouble: &Trouble) -> Option<String> {
+    match trouble {
+        Trouble::ErrorResponse { code: UNAUTHENTICATED | WRONG_CREDENTIALS, .. } => Some(
+            "It does not accept the username and credential that you gave with it: --ice-server \
+             URL,USERNAME,CREDENTIAL; those that a server makes for a while may have expired."
+                .into(),
+        ),
+        Trouble::UnknownName(_) | Trouble::InvalidUrl(_) => {
+            Some("This relay is of no use: check how --ice-server names it.".into())
+        }
+        _ => None,
+    }
+}
+
 fn advice(transport: Option<Transport>, trouble: &Trouble) -> &'static str {
     match trouble {
         Trouble::ErrorResponse { code: UNAUTHENTICATED | WRONG_CREDENTIALS, .. } => {
@@ -100,6 +115,13 @@ mod tests {
         assert!(refused(508).contains("port free"));
         assert!(refused(300).contains("another server"));
         assert!(refused(500).contains("operator should look"));
+    }
+
+    #[test]
+    fn a_credential_of_ones_own_is_not_the_operators_affair() {
+        let refused = Trouble::ErrorResponse { code: 401, reason: "no".into() };
+        assert!(advice_on_ones_own(&refused).unwrap().contains("--ice-server"));
+        assert_eq!(advice_on_ones_own(&Trouble::ErrorResponse { code: 486, reason: "no".into() }), None);
     }
 
     #[test]

@@ -5,7 +5,7 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-use patchcord_peer::probe::{ClockOffset, Finding, Nat, Trouble};
+use patchcord_peer::probe::{ClockOffset, Filtering, Finding, Nat, Trouble};
 
 use super::{Check, Prognosis, relay_words};
 
@@ -40,7 +40,7 @@ pub(super) fn check(finding: &Finding) -> Check {
             clock(*offset, *credentials_expire_at, SystemTime::now())
         }
         Finding::Stun { url, outcome } => stun(url, outcome),
-        Finding::Nat(nat) => nat_kind(nat),
+        Finding::Nat { nat, filtering } => nat_kind(nat, *filtering),
         Finding::Turn { url, transport, outcome } => relay_words::turn(url, *transport, outcome),
         // A later version of the library may look at more.
         other => Check::ok("other", format!("{other:?}")),
@@ -194,16 +194,14 @@ fn stun(url: &str, outcome: &Result<(SocketAddr, Duration), Trouble>) -> Check {
     Check { url: Some(url.into()), ..check }
 }
 
-fn nat_kind(nat: &Nat) -> Check {
+fn nat_kind(nat: &Nat, filtering: Filtering) -> Check {
     match nat {
-        Nat::None { address } => Check {
-            address: Some(*address),
-            ..Check::ok("nat", format!("none on the way to those servers ({})", address.ip()))
-        },
-        Nat::EndpointIndependent { mapped } => Check {
-            address: Some(*mapped),
-            ..Check::ok("nat", format!("open: everybody sees {mapped}; direct chats work with most peers"))
-        },
+        Nat::None { address } => {
+            Check { address: Some(*address), ..Check::ok("nat", no_nat(*address, filtering)) }
+        }
+        Nat::EndpointIndependent { mapped } => {
+            Check { address: Some(*mapped), ..Check::ok("nat", one_address(*mapped, filtering)) }
+        }
         Nat::EndpointDependent { mapped, other } => Check {
             address: Some(*mapped),
             ..Check::warn(
@@ -224,6 +222,35 @@ fn nat_kind(nat: &Nat) -> Check {
             "nat",
             "cannot be known: no server says how it sees this machine",
             "Chats with peers outside this network may not work: a STUN server that answers is needed.",
+        ),
+    }
+}
+
+fn no_nat(address: SocketAddr, filtering: Filtering) -> String {
+    let firewall = match filtering {
+        Filtering::EndpointDependent => {
+            ", but a firewall lets in only those that you have sent to: direct chats work with most peers, not with \
+             those behind a strict NAT"
+        }
+        Filtering::EndpointIndependent | Filtering::Unknown => "",
+    };
+    format!("none on the way to those servers ({}){firewall}", address.ip())
+}
+
+/// A strict peer's checks come from a port that we have not sent to.
+fn one_address(mapped: SocketAddr, filtering: Filtering) -> String {
+    match filtering {
+        Filtering::EndpointIndependent => format!(
+            "open (full cone): everybody sees {mapped} and gets in there; direct chats work with all peers that \
+             have UDP"
+        ),
+        Filtering::EndpointDependent => format!(
+            "moderate (restricted): everybody sees {mapped}, and only those that you have sent to get in; direct \
+             chats work with most peers, not with those behind a strict NAT"
+        ),
+        Filtering::Unknown => format!(
+            "open or moderate: everybody sees {mapped}; direct chats work with most peers, perhaps not with those \
+             behind a strict NAT"
         ),
     }
 }
@@ -255,14 +282,18 @@ mod tests {
     #[test]
     fn each_kind_of_nat_has_its_words() {
         let [mapped, other] = [1, 2].map(|port| SocketAddr::from(([198, 51, 100, 1], port)));
-        for (nat, status, part) in [
-            (Nat::None { address: mapped }, Status::Ok, "none"),
-            (Nat::EndpointIndependent { mapped }, Status::Ok, "open"),
-            (Nat::EndpointDependent { mapped, other }, Status::Warn, "symmetric"),
-            (Nat::Unclear { mapped }, Status::Ok, "only a second server could tell"),
-            (Nat::Unknown, Status::Warn, "cannot be known"),
+        use Filtering::{EndpointDependent as Restricted, EndpointIndependent as Open, Unknown};
+        for (nat, filtering, status, part) in [
+            (Nat::None { address: mapped }, Open, Status::Ok, "none"),
+            (Nat::None { address: mapped }, Restricted, Status::Ok, "firewall"),
+            (Nat::EndpointIndependent { mapped }, Open, Status::Ok, "full cone"),
+            (Nat::EndpointIndependent { mapped }, Restricted, Status::Ok, "moderate (restricted)"),
+            (Nat::EndpointIndependent { mapped }, Unknown, Status::Ok, "open or moderate"),
+            (Nat::EndpointDependent { mapped, other }, Restricted, Status::Warn, "symmetric"),
+            (Nat::Unclear { mapped }, Unknown, Status::Ok, "only a second server could tell"),
+            (Nat::Unknown, Unknown, Status::Warn, "cannot be known"),
         ] {
-            let check = check(&Finding::Nat(nat));
+            let check = check(&Finding::Nat { nat, filtering });
             assert_eq!((check.status, check.message.contains(part)), (status, true), "{check:?}");
         }
     }
