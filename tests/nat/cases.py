@@ -7,11 +7,7 @@ import json, signal, sys, time, traceback
 import doctor, stun
 from network import IMPAIRED, MEASURED, SERVER, Host, Internet, Router
 from network import full_cone, port_restricted, symmetric
-<<<<<<< HEAD
-from programs import TURN_PORT, Client, Servers, Unexpected, Watcher
-=======
-from programs import TURN_PORT, Client, Servers, Unexpected, check
->>>>>>> work-C
+from programs import TURN_PORT, Client, Servers, Unexpected, Watcher, check
 
 JOIN_SECONDS, FINISH_SECONDS = 10, 30
 # The client's own deadline is 30 s.
