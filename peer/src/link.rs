@@ -171,7 +171,7 @@ enum Step {
 impl Link {
     async fn run(mut self, mut commands: mpsc::Receiver<Command>) {
         loop {
-            if self.outgoing.is_none() {
+            if self.outgoing.is_none() && !self.is_stalled() {
                 self.outgoing = self.chat.next_frame();
             }
             self.pace_recovery();
@@ -206,7 +206,7 @@ impl Link {
             };
         };
         let channel = attempt.connection.channel();
-        let outgoing = self.outgoing.is_some();
+        let outgoing = self.outgoing.is_some() && !self.is_stalled();
         let read_channel = !(outgoing && self.chat.receipt_is_urgent());
         let next_path = attempt.opened_in.map(|_| attempt.next_path);
         tokio::select! {
@@ -219,6 +219,11 @@ impl Link {
             () = sleep_until(next_path) => Step::Path,
             () = sleep_until(deadline) => Step::Deadline,
         }
+    }
+
+    /// Packets of an open chat do not flow: what is written now may never arrive, and waits where it can be told of.
+    fn is_stalled(&self) -> bool {
+        self.chat.is_open() && self.state == ConnectionState::Disconnected
     }
 
     async fn command(&mut self, command: Command) {
