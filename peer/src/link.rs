@@ -197,6 +197,7 @@ impl Link {
     /// many texts, unless that receipt is overdue.
     async fn next_step(&mut self, commands: &mut mpsc::Receiver<Command>) -> Step {
         let (deadline, recovery_due, retry_due) = (self.deadline, self.recovery_due(), self.retry_due());
+        let stalled = self.is_stalled();
         let Some(attempt) = &mut self.attempt else {
             return tokio::select! {
                 command = commands.recv() => Step::Command(command),
@@ -206,7 +207,7 @@ impl Link {
             };
         };
         let channel = attempt.connection.channel();
-        let outgoing = self.outgoing.is_some() && !self.is_stalled();
+        let outgoing = self.outgoing.is_some() && !stalled;
         let read_channel = !(outgoing && self.chat.receipt_is_urgent());
         let next_path = attempt.opened_in.map(|_| attempt.next_path);
         tokio::select! {
