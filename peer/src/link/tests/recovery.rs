@@ -255,7 +255,7 @@ async fn nothing_is_tried_while_no_offer_can_reach_the_peer() {
     let offers = wired.offers.load(Relaxed);
     wired.both(|| Command::Connect).await;
     wired.say(1..=3).await;
-    wired.run(|a, b| [a, b].iter().all(|events| count_receipts(events, DeliveryState::Sent) == 3)).await;
+    wired.run(|a, b| [a, b].iter().all(|events| count_receipts(events, DeliveryState::Queued) == 3)).await;
     assert_eq!(wired.offers.load(Relaxed), offers, "an offer was wasted");
     wired.both(|| Command::Signaling(SignalingState::Connected)).await;
     wired.run(delivered(3)).await;
