@@ -6,7 +6,7 @@
 use std::{
     collections::HashMap,
     io,
-    net::{IpAddr, Ipv4Addr, SocketAddr},
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
     sync::Arc,
     time::Duration,
 };
@@ -88,7 +88,7 @@ impl TurnShims {
             true => Some(endpoint::tls_connector(ca_certificate)?),
             false => None,
         };
-        let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).await?;
+        let socket = bind(local_addresses).await?;
         let local_url = format!("turn:{}?transport=udp", socket.local_addr()?);
         let shim = Shim {
             socket: Arc::new(socket),
@@ -105,6 +105,20 @@ impl Drop for TurnShims {
     fn drop(&mut self) {
         self.by_url.values().for_each(|(_, task)| task.abort());
     }
+}
+
+/// On the loopback of a family that the engine's sockets have: those of another cannot reach it.
+async fn bind(local_addresses: &[IpAddr]) -> io::Result<UdpSocket> {
+    let has = |is_ipv4| local_addresses.iter().any(|address| address.is_ipv4() == is_ipv4);
+    let loopbacks = [IpAddr::from(Ipv4Addr::LOCALHOST), Ipv6Addr::LOCALHOST.into()];
+    let mut error = io::ErrorKind::AddrNotAvailable.into();
+    for loopback in loopbacks.into_iter().filter(|loopback| has(loopback.is_ipv4())) {
+        match UdpSocket::bind((loopback, 0)).await {
+            Ok(socket) => return Ok(socket),
+            Err(refused) => error = refused,
+        }
+    }
+    Err(error)
 }
 
 struct Server {

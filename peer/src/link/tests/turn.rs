@@ -26,8 +26,14 @@ fn free_port() -> u16 {
 impl Coturn {
     /// With `users` as `name:password`. Without UDP nothing but a stream reaches it.
     async fn start(users: &[&str], udp: bool) -> Self {
+        Self::start_on("127.0.0.1", users, udp).await
+    }
+
+    /// Listens there; relays on the loopback of IPv4, which is what engines ask for.
+    async fn start_on(listening_ip: &str, users: &[&str], udp: bool) -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let certified = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
+        let certified =
+            rcgen::generate_simple_self_signed(["localhost".to_owned(), "::1".to_owned()]).unwrap();
         let (certificate, key) = (folder.path().join("cert.pem"), folder.path().join("key.pem"));
         std::fs::write(&certificate, certified.cert.pem()).unwrap();
         std::fs::write(&key, certified.signing_key.serialize_pem()).unwrap();
@@ -35,7 +41,8 @@ impl Coturn {
         let mut program = Program::new("turnserver");
         program
             .args(["-n", "--no-cli", "--no-dtls", "--lt-cred-mech", "--realm=test", "--fingerprint"])
-            .args(["--listening-ip=127.0.0.1", "--relay-ip=127.0.0.1", "--allow-loopback-peers"])
+            .args(["--relay-ip=127.0.0.1", "--allow-loopback-peers"])
+            .arg(format!("--listening-ip={listening_ip}"))
             .args(["--log-file=stdout", "--simple-log", "--pidfile=/dev/null", "--userdb=/dev/null"])
             .arg(format!("--listening-port={port}"))
             .arg(format!("--tls-listening-port={tls_port}"))
@@ -54,7 +61,7 @@ impl Coturn {
             .expect("turnserver (package coturn) is in the path");
         let listening = async {
             for port in [port, tls_port] {
-                while TcpStream::connect(("127.0.0.1", port)).await.is_err() {
+                while TcpStream::connect((listening_ip, port)).await.is_err() {
                     tokio::task::yield_now().await;
                 }
             }
@@ -147,5 +154,21 @@ async fn a_restart_asks_for_a_relay_with_the_renewed_credentials() {
         pair.b.command(Command::IceServers(renewed)).await;
         pair.a.command(Command::Renegotiate).await;
         talk(&mut pair, 2).await;
+    }
+}
+
+#[tokio::test]
+async fn a_host_without_ipv4_uses_a_relay_behind_a_stream_too() {
+    let coturn = Coturn::start_on("::1", &["ana:secret"], false).await;
+    for url in ["turn:[::1]:PORT?transport=tcp", "turns:[::1]:TLS"] {
+        let config = ConnectionConfig {
+            local_addresses: vec![std::net::Ipv6Addr::LOCALHOST.into()],
+            ..coturn.config(url, "ana:secret")
+        };
+        let mut pair = relayed_pair(&config);
+        pair.a.command(Command::Connect).await;
+        let candidates = talk(&mut pair, 1).await;
+        let is_relayed = |candidate: &Candidate| candidate.candidate.contains(" typ relay");
+        assert!(!candidates.is_empty() && candidates.iter().all(is_relayed), "{url}: {candidates:?}");
     }
 }
