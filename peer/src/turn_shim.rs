@@ -20,7 +20,10 @@ use tokio::{
     time::Instant,
 };
 
-use crate::{CaCertificate, IceServer, endpoint};
+use crate::{
+    CaCertificate, IceServer,
+    stun_tls::{StunTls, Usage},
+};
 
 mod framing;
 mod url;
@@ -85,7 +88,7 @@ impl TurnShims {
             return Ok(local_url.clone());
         }
         let tls = match stream_url.secured {
-            true => Some(endpoint::tls_connector(ca_certificate)?),
+            true => Some(StunTls::new(ca_certificate, Usage::Turn)?),
             false => None,
         };
         let socket = bind(local_addresses).await?;
@@ -123,7 +126,7 @@ async fn bind(local_addresses: &[IpAddr]) -> io::Result<UdpSocket> {
 
 struct Server {
     url: StreamUrl,
-    tls: Option<tokio_rustls::TlsConnector>,
+    tls: Option<StunTls>,
 }
 
 trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
@@ -131,11 +134,13 @@ impl<T: AsyncRead + AsyncWrite + Send + Unpin> Stream for T {}
 
 impl Server {
     async fn connect(&self) -> io::Result<Box<dyn Stream>> {
-        let stream = TcpStream::connect((self.url.host.as_str(), self.url.port)).await?;
+        let address = (self.url.host.as_str(), self.url.port);
+        if let Some(tls) = &self.tls {
+            return Ok(Box::new(tls.connect(&self.url.host, address).await?));
+        }
+        let stream = TcpStream::connect(address).await?;
         stream.set_nodelay(true)?;
-        let Some(tls) = &self.tls else { return Ok(Box::new(stream)) };
-        let name = self.url.host.clone().try_into().map_err(io::Error::other)?;
-        Ok(Box::new(tls.connect(name, stream).await?))
+        Ok(Box::new(stream))
     }
 }
 
