@@ -28,11 +28,11 @@ mod path;
 mod settings;
 
 use callbacks::Callbacks;
-use path::selected_path;
+use path::{Signaled, selected_path};
 use settings::{configuration, settings};
 
 use crate::{
-    CaCertificate, ConnectionState, IceServer, IceTransportPolicy, Path, candidate_gate,
+    CaCertificate, CandidateType, ConnectionState, IceServer, IceTransportPolicy, Path, candidate_gate,
     negotiation::{Candidate, DescriptionKind, username_fragments},
     runtime::SettlingRuntime,
     turn_shim::TurnShims,
@@ -103,6 +103,7 @@ pub(crate) struct Connection {
     ice_servers: Vec<IceServer>,
     turn_shims: TurnShims,
     restart: bool,
+    signaled: Signaled,
 }
 
 impl Connection {
@@ -152,6 +153,7 @@ impl Connection {
             ice_servers: config.ice_servers.clone(),
             turn_shims,
             restart: false,
+            signaled: Signaled::default(),
         })
     }
 
@@ -230,9 +232,10 @@ impl Connection {
             .map_err(|error| ("cannot set the remote description", error).into())
     }
 
-    pub(crate) async fn add_candidate(&self, candidate: Candidate) -> Result<(), EngineError> {
+    pub(crate) async fn add_candidate(&mut self, candidate: Candidate) -> Result<(), EngineError> {
         candidate_gate::check(&candidate.candidate, self.on_loopback)
             .map_err(|unfit| ("an unfit candidate", unfit))?;
+        self.signaled.add(&candidate.candidate);
         let init = RTCIceCandidateInit {
             candidate: candidate.candidate,
             sdp_mid: candidate.sdp_mid,
@@ -300,7 +303,19 @@ impl Connection {
 
     /// The selected candidate pair, once there is one.
     pub(crate) async fn path(&self) -> Option<Path> {
-        selected_path(&self.engine.get_stats(Instant::now(), StatsSelector::None).await)
+        let path = selected_path(&self.engine.get_stats(Instant::now(), StatsSelector::None).await)?;
+        if path.remote != CandidateType::Prflx {
+            return Some(path);
+        }
+        let remote = self.selected_remote_address().await.and_then(|address| self.signaled.get(address));
+        Some(Path { remote: remote.unwrap_or(path.remote), ..path })
+    }
+
+    async fn selected_remote_address(&self) -> Option<SocketAddr> {
+        let ice = self.engine.sctp().await?.transport().ice_transport();
+        let pair = ice.get_selected_candidate_pair().await.ok()??;
+        let address: IpAddr = pair.remote().address.parse().ok()?;
+        Some(SocketAddr::new(address.to_canonical(), pair.remote().port))
     }
 
     /// Closes the channel, then the connection: browsers log an abort in the other order. What was sent and

@@ -113,6 +113,8 @@ struct Attempt {
     dead: bool,
     /// Candidates of both sides in this ICE generation were told to the timeline.
     candidate_told: [bool; 2],
+    /// Username fragments of the peer's in this ICE generation; none before they are known.
+    remote_fragments: Vec<String>,
     /// That the addresses of this host are others than those it was made on was told to the room.
     move_told: bool,
 }

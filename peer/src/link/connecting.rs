@@ -7,7 +7,7 @@ use crate::{
     ConnectionState, ConnectionStep, Event, IceTransportPolicy, ProblemCode,
     candidate_gate::candidate_type,
     connection::{Connection, ConnectionEvent, EngineError},
-    negotiation::{Candidate, DescriptionKind, Input, Negotiation, Output, fingerprint},
+    negotiation::{Candidate, DescriptionKind, Input, Negotiation, Output, fingerprint, username_fragments},
 };
 
 impl Link {
@@ -95,6 +95,7 @@ impl Link {
                     next_path: now + PATH_INTERVAL,
                     dead: false,
                     candidate_told: [false; 2],
+                    remote_fragments: Vec::new(),
                     move_told: false,
                 });
                 self.timeline.add(ConnectionStep::Gathering);
@@ -147,6 +148,12 @@ impl Link {
             Output::Rollback => connection.rollback().await?,
             Output::SetRemoteDescription { kind, sdp } => {
                 self.remote_fingerprint = fingerprint(&sdp);
+                let fragments = username_fragments(&sdp);
+                let known = std::mem::replace(&mut attempt.remote_fragments, fragments);
+                // The peer begins another ICE generation.
+                if kind == DescriptionKind::Offer && !known.is_empty() && known != attempt.remote_fragments {
+                    attempt.candidate_told = [false; 2];
+                }
                 connection.set_remote(kind, sdp).await?;
             }
             Output::AddCandidate(candidate) => {
