@@ -73,9 +73,22 @@ pub(crate) struct ConnectionConfig {
     pub local_addresses: Vec<IpAddr>,
 }
 
+impl ConnectionConfig {
+    /// Whether there is a TURN server at all.
+    pub(crate) fn has_relay(&self) -> bool {
+        let is_turn = |url: &String| url.get(..4).is_some_and(|scheme| scheme.eq_ignore_ascii_case("turn"));
+        self.ice_servers.iter().any(|server| server.urls.iter().any(is_turn))
+    }
+}
+
 #[derive(Debug)]
 pub(crate) enum ConnectionEvent {
     State(ConnectionState),
+    /// A TURN server that only a stream reaches: the trouble with it, or none any more. Free of control characters.
+    Relay {
+        url: String,
+        trouble: Option<String>,
+    },
     /// Empty: end-of-candidates.
     LocalCandidate(Candidate),
     ChannelOpen,
@@ -113,7 +126,7 @@ impl Connection {
         let channel_open = Arc::<AtomicBool>::default();
         let local_addresses = local_addresses(&config.local_addresses);
         let addresses: Vec<_> = local_addresses.iter().map(|ip| SocketAddr::new(*ip, 0)).collect();
-        let mut turn_shims = TurnShims::default();
+        let mut turn_shims = TurnShims::new(callback_tx.clone());
         let ice_servers =
             turn_shims.serve(&config.ice_servers, config.ca_certificate.as_ref(), &local_addresses).await;
         let relay_only = config.ice_transport_policy == IceTransportPolicy::Relay;

@@ -234,9 +234,9 @@ impl Mesh {
     fn told(&mut self, event: Event) {
         if let Event::PeerJoined(peer) = event {
             let peer_id = peer.id.clone();
-            let first = self.first_commands.remove(&peer_id);
+            let first = self.first_commands.remove(&peer_id).unwrap_or(Command::Expect);
             if self.add(peer) {
-                first.into_iter().for_each(|command| self.command(&peer_id, command));
+                self.command(&peer_id, first);
             }
         }
     }

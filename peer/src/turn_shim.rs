@@ -22,6 +22,8 @@ use tokio::{
 
 use crate::{
     CaCertificate, IceServer,
+    connection::ConnectionEvent,
+    endpoint::{NoWay, printable, what_failed},
     stun_tls::{StunTls, Usage},
 };
 
@@ -45,12 +47,18 @@ const RETRY_AFTER: Duration = Duration::from_secs(1);
 const DATAGRAM_BYTES_MAX: usize = 65_535;
 
 /// The shims of one connection.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct TurnShims {
     by_url: HashMap<String, (String, AbortHandle)>,
+    events: mpsc::Sender<ConnectionEvent>,
 }
 
 impl TurnShims {
+    /// Tells `events` which servers cannot be reached.
+    pub(crate) fn new(events: mpsc::Sender<ConnectionEvent>) -> Self {
+        Self { by_url: HashMap::new(), events }
+    }
+
     /// The same servers, with the urls that need a stream replaced by those of shims. A shim that is there
     /// already is kept: new credentials are none of its business.
     pub(crate) async fn serve(
@@ -69,7 +77,7 @@ impl TurnShims {
                 };
                 match self.shim(url, stream_url, ca_certificate, local_addresses).await {
                     Ok(local_url) => urls.push(local_url),
-                    Err(error) => tracing::warn!(url, %error, "this TURN server cannot be used"),
+                    Err(error) => tell(&self.events, url, Some(&error)),
                 }
             }
             served.push(IceServer { urls, ..server.clone() });
@@ -95,7 +103,12 @@ impl TurnShims {
         let local_url = format!("turn:{}?transport=udp", socket.local_addr()?);
         let shim = Shim {
             socket: Arc::new(socket),
-            server: Arc::new(Server { url: stream_url, tls }),
+            server: Arc::new(Server {
+                url: stream_url,
+                tls,
+                name: url.to_owned(),
+                events: self.events.clone(),
+            }),
             local_addresses: local_addresses.to_vec(),
         };
         let task = tokio::spawn(shim.run()).abort_handle();
@@ -124,8 +137,24 @@ async fn bind(local_addresses: &[IpAddr]) -> io::Result<UdpSocket> {
     Err(error)
 }
 
+/// What cannot be told now is told with the next attempt.
+fn tell(events: &mpsc::Sender<ConnectionEvent>, url: &str, error: Option<&io::Error>) {
+    let url = printable(url);
+    let trouble = error.map(|error| match what_failed(error) {
+        NoWay::Network(reason) | NoWay::Tls(reason) => reason,
+        NoWay::InvalidUrl => printable(&error.to_string()),
+    });
+    if let Some(reason) = &trouble {
+        tracing::warn!(url, reason, "this TURN server cannot be reached");
+    }
+    let _ = events.try_send(ConnectionEvent::Relay { url, trouble });
+}
+
 struct Server {
     url: StreamUrl,
+    /// As it was given.
+    name: String,
+    events: mpsc::Sender<ConnectionEvent>,
     tls: Option<StunTls>,
 }
 
@@ -230,11 +259,11 @@ async fn carry(
     let stream = match connected.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into())) {
         Ok(stream) => stream,
         Err(error) => {
-            let (host, port) = (&server.url.host, server.url.port);
-            tracing::warn!(host, port, %error, "no stream to a TURN server");
+            tell(&server.events, &server.name, Some(&error));
             return source;
         }
     };
+    tell(&server.events, &server.name, None);
     let (mut reading, mut writing) = tokio::io::split(stream);
     let outward = async {
         while let Some(framed) = queued.recv().await {

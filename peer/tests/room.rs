@@ -271,3 +271,28 @@ async fn typing_that_is_told_without_end_reaches_the_others_seldom_and_is_no_flo
         |event: &Event| matches!(event, Event::Problem { .. } | Event::ChannelClosed { .. });
     assert!(!bo.seen.iter().any(is_misbehaviour), "{:?}", bo.seen);
 }
+
+#[tokio::test]
+async fn relay_only_without_a_turn_server_tells_both_sides_what_to_do() {
+    let server = Server::start().await;
+    let relay_only = |name| patchcord_peer::Config {
+        ice_transport_policy: patchcord_peer::IceTransportPolicy::Relay,
+        ..server.config("lobby", name)
+    };
+    let mut ana = Member::join(relay_only("ana")).await;
+    let mut bo = Member::join(relay_only("bo")).await;
+    let tells = |event: &Event| {
+        matches!(event, Event::Problem { code: ProblemCode::ConnectionFailed, message, .. }
+            if message.contains("needs a TURN server") && message.contains("--ice-server"))
+    };
+    for member in [&mut ana, &mut bo] {
+        member.until(tells).await;
+        let advice = member.room.connections().await[0].advice.clone();
+        assert!(advice.is_some_and(|advice| advice.contains("--ice-server")));
+    }
+    // Whoever asks again is told again, and nobody was told twice before.
+    ana.room.connect(bo.id()).await.unwrap();
+    ana.until(tells).await;
+    assert_eq!(ana.seen.iter().filter(|event| tells(event)).count(), 2, "{:?}", ana.seen);
+    assert_eq!(bo.seen.iter().filter(|event| tells(event)).count(), 1, "{:?}", bo.seen);
+}

@@ -122,6 +122,43 @@ async fn a_relay_behind_tcp_or_tls_alone_joins_two_and_no_address_but_the_relays
     assert!(coturn.child.try_wait().unwrap().is_none(), "coturn ended");
 }
 
+fn problems(events: &[Event]) -> Vec<&str> {
+    let messages = events.iter().filter_map(|event| match event {
+        Event::Problem { message, .. } => Some(message.as_str()),
+        _ => None,
+    });
+    messages.collect()
+}
+
+#[tokio::test]
+async fn a_turn_server_that_no_stream_reaches_is_named_with_what_the_network_says() {
+    let url = format!("turn:127.0.0.1:{}?transport=tcp", free_port());
+    let server = IceServer { urls: vec![url.clone()], username: "ana".into(), credential: "secret".into() };
+    for policy in [IceTransportPolicy::Relay, IceTransportPolicy::All] {
+        let config = ConnectionConfig { ice_servers: vec![server.clone()], ..on_loopback(policy) };
+        let mut pair = relayed_pair(&config);
+        pair.a = end_with("a", "b", Duration::from_secs(3), config);
+        pair.a.command(Command::Connect).await;
+        // Nobody answers, so that a path without a relay is none either.
+        let failed = |events: &[Event]| !problems(events).is_empty();
+        let mut of_a = Vec::new();
+        let failing = async {
+            while !failed(&of_a) {
+                of_a.extend(pair.a.events.recv().await);
+            }
+        };
+        tokio::time::timeout(PATIENCE, failing).await.expect("it fails");
+        let named = format!("the relay {url} cannot be reached: Connection refused");
+        assert!(problems(&of_a)[0].contains(&named), "{of_a:?}");
+        let (report_tx, report) = oneshot::channel();
+        pair.a.command(Command::Report(report_tx)).await;
+        let report = report.await.unwrap();
+        let steps: Vec<_> = report.timeline.iter().map(|entry| entry.step.to_string()).collect();
+        assert_eq!(steps.iter().filter(|step| step.starts_with(&named)).count(), 1, "{steps:?}");
+        assert!(report.advice.is_some_and(|advice| advice.contains(&named)));
+    }
+}
+
 #[tokio::test]
 async fn a_turn_server_whose_certificate_nobody_trusts_is_not_used() {
     let coturn = Coturn::start(&["ana:secret"], false).await;
