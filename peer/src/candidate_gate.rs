@@ -1,7 +1,7 @@
 //! Which remote candidates may reach the engine. A peer chooses them, and each makes us send packets: they must
 //! not aim at hosts that no peer of ours can be. Pure; names are never resolved.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use crate::CandidateType;
 
@@ -59,6 +59,13 @@ pub(crate) fn candidate_type(candidate: &str) -> Option<CandidateType> {
         "relay" => Some(CandidateType::Relay),
         _ => Some(CandidateType::Prflx),
     }
+}
+
+/// Where a candidate attribute says it is; none for names and for the end-of-candidates.
+pub(crate) fn transport_address(candidate: &str) -> Option<SocketAddr> {
+    let mut fields = candidate.split(' ').skip(4);
+    let address: IpAddr = fields.next()?.parse().ok()?;
+    Some(SocketAddr::new(address.to_canonical(), fields.next()?.parse().ok()?))
 }
 
 fn is_possible(address: IpAddr, loopback: bool) -> bool {

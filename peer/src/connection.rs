@@ -28,11 +28,11 @@ mod path;
 mod settings;
 
 use callbacks::Callbacks;
-use path::selected_path;
+use path::{Signaled, selected_path};
 use settings::{configuration, settings};
 
 use crate::{
-    CaCertificate, ConnectionState, IceServer, IceTransportPolicy, Path, candidate_gate,
+    CaCertificate, CandidateType, ConnectionState, IceServer, IceTransportPolicy, Path, candidate_gate,
     negotiation::{Candidate, DescriptionKind, username_fragments},
     runtime::SettlingRuntime,
     turn_shim::TurnShims,
@@ -73,9 +73,22 @@ pub(crate) struct ConnectionConfig {
     pub local_addresses: Vec<IpAddr>,
 }
 
+impl ConnectionConfig {
+    /// Whether there is a TURN server at all.
+    pub(crate) fn has_relay(&self) -> bool {
+        let is_turn = |url: &String| url.get(..4).is_some_and(|scheme| scheme.eq_ignore_ascii_case("turn"));
+        self.ice_servers.iter().any(|server| server.urls.iter().any(is_turn))
+    }
+}
+
 #[derive(Debug)]
 pub(crate) enum ConnectionEvent {
     State(ConnectionState),
+    /// A TURN server that only a stream reaches: the trouble with it, or none any more. Free of control characters.
+    Relay {
+        url: String,
+        trouble: Option<String>,
+    },
     /// Empty: end-of-candidates.
     LocalCandidate(Candidate),
     ChannelOpen,
@@ -103,6 +116,7 @@ pub(crate) struct Connection {
     ice_servers: Vec<IceServer>,
     turn_shims: TurnShims,
     restart: bool,
+    signaled: Signaled,
 }
 
 impl Connection {
@@ -112,7 +126,7 @@ impl Connection {
         let channel_open = Arc::<AtomicBool>::default();
         let local_addresses = local_addresses(&config.local_addresses);
         let addresses: Vec<_> = local_addresses.iter().map(|ip| SocketAddr::new(*ip, 0)).collect();
-        let mut turn_shims = TurnShims::default();
+        let mut turn_shims = TurnShims::new(callback_tx.clone());
         let ice_servers =
             turn_shims.serve(&config.ice_servers, config.ca_certificate.as_ref(), &local_addresses).await;
         let relay_only = config.ice_transport_policy == IceTransportPolicy::Relay;
@@ -152,6 +166,7 @@ impl Connection {
             ice_servers: config.ice_servers.clone(),
             turn_shims,
             restart: false,
+            signaled: Signaled::default(),
         })
     }
 
@@ -230,9 +245,10 @@ impl Connection {
             .map_err(|error| ("cannot set the remote description", error).into())
     }
 
-    pub(crate) async fn add_candidate(&self, candidate: Candidate) -> Result<(), EngineError> {
+    pub(crate) async fn add_candidate(&mut self, candidate: Candidate) -> Result<(), EngineError> {
         candidate_gate::check(&candidate.candidate, self.on_loopback)
             .map_err(|unfit| ("an unfit candidate", unfit))?;
+        self.signaled.add(&candidate.candidate);
         let init = RTCIceCandidateInit {
             candidate: candidate.candidate,
             sdp_mid: candidate.sdp_mid,
@@ -300,7 +316,19 @@ impl Connection {
 
     /// The selected candidate pair, once there is one.
     pub(crate) async fn path(&self) -> Option<Path> {
-        selected_path(&self.engine.get_stats(Instant::now(), StatsSelector::None).await)
+        let path = selected_path(&self.engine.get_stats(Instant::now(), StatsSelector::None).await)?;
+        if path.remote != CandidateType::Prflx {
+            return Some(path);
+        }
+        let remote = self.selected_remote_address().await.and_then(|address| self.signaled.get(address));
+        Some(Path { remote: remote.unwrap_or(path.remote), ..path })
+    }
+
+    async fn selected_remote_address(&self) -> Option<SocketAddr> {
+        let ice = self.engine.sctp().await?.transport().ice_transport();
+        let pair = ice.get_selected_candidate_pair().await.ok()??;
+        let address: IpAddr = pair.remote().address.parse().ok()?;
+        Some(SocketAddr::new(address.to_canonical(), pair.remote().port))
     }
 
     /// Closes the channel, then the connection: browsers log an abort in the other order. What was sent and

@@ -136,7 +136,7 @@ pub(crate) fn what_failed(error: &(dyn Error + 'static)) -> NoWay {
 }
 
 /// An I/O error hides what it was made of from `source`.
-fn as_tls_error<'a>(error: &'a (dyn Error + 'static)) -> Option<&'a rustls::Error> {
+pub(crate) fn as_tls_error<'a>(error: &'a (dyn Error + 'static)) -> Option<&'a rustls::Error> {
     let inside = error.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref);
     error.downcast_ref().or_else(|| inside?.downcast_ref())
 }

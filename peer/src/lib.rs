@@ -31,6 +31,7 @@ mod signaling;
 #[doc(hidden)]
 pub mod simulation;
 mod source_filter;
+mod stun_tls;
 mod timeline;
 mod turn_shim;
 mod untrusted;

@@ -4,6 +4,7 @@
 //! another; it waits for the user only to hand over what has arrived.
 
 use std::{
+    collections::BTreeMap,
     sync::{
         Arc,
         atomic::{AtomicUsize, Ordering::Relaxed},
@@ -29,6 +30,7 @@ use crate::{
 mod chatting;
 mod connecting;
 mod events;
+mod failing;
 mod handle;
 mod not_relayed;
 mod recovering;
@@ -50,6 +52,8 @@ const PATH_INTERVAL: Duration = Duration::from_secs(5);
 /// What the room tells a link.
 pub(crate) enum Command {
     Connect,
+    /// The peer is to begin.
+    Expect,
     Description {
         kind: DescriptionKind,
         sdp: String,
@@ -113,6 +117,10 @@ struct Attempt {
     dead: bool,
     /// Candidates of both sides in this ICE generation were told to the timeline.
     candidate_told: [bool; 2],
+    /// Username fragments of the peer's in this ICE generation; none before they are known.
+    remote_fragments: Vec<String>,
+    /// TURN servers that no stream reaches, and why.
+    dead_relays: BTreeMap<String, String>,
     /// That the addresses of this host are others than those it was made on was told to the room.
     move_told: bool,
 }
@@ -230,6 +238,9 @@ impl Link {
     async fn command(&mut self, command: Command) {
         match command {
             Command::Connect => self.connect().await,
+            Command::Expect if self.context.manual => {}
+            // It waits for nothing; the peer may not know.
+            Command::Expect => drop(self.lacks_relay().await),
             Command::Description { kind, sdp } => self.remote_description(kind, sdp).await,
             Command::Candidate(candidate) => self.negotiate(Input::RemoteCandidate(candidate)).await,
             Command::Send(text) => {

@@ -25,9 +25,11 @@ mod asks;
 mod leaving;
 mod notices;
 mod returning;
+mod typing;
 
 use leaving::{Leaving, next_of_leaving};
 use returning::Stranger;
+use typing::Typing;
 
 /// Peers of one room; more than any server of ours admits.
 const MEMBERS_MAX: usize = 256;
@@ -78,6 +80,7 @@ pub(crate) struct Mesh {
     /// When strangers are taken for new.
     settle_at: Option<Instant>,
     joined_count: u64,
+    typing: Typing,
     leaving: Option<Leaving>,
     /// Texts that the end of the room keeps from being delivered.
     undelivered: Vec<(MessageId, PeerId)>,
@@ -118,6 +121,7 @@ impl Mesh {
             first_commands: BTreeMap::new(),
             settle_at: None,
             joined_count: 0,
+            typing: Typing::default(),
             leaving: None,
             undelivered: Vec::new(),
             departure,
@@ -230,9 +234,9 @@ impl Mesh {
     fn told(&mut self, event: Event) {
         if let Event::PeerJoined(peer) = event {
             let peer_id = peer.id.clone();
-            let first = self.first_commands.remove(&peer_id);
+            let first = self.first_commands.remove(&peer_id).unwrap_or(Command::Expect);
             if self.add(peer) {
-                first.into_iter().for_each(|command| self.command(&peer_id, command));
+                self.command(&peer_id, first);
             }
         }
     }

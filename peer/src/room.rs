@@ -198,8 +198,8 @@ impl Room {
         self.asks.send(Ask::DisplayName(display_name)).await.map_err(|_| SendError::Ended)
     }
 
-    /// Tells the others that we write, or stopped; they believe it for 6 seconds. Dropped when the room is
-    /// busy. Say it again every 3 seconds at most.
+    /// Tells the others that we write, or stopped; they believe it for 6 seconds. Say it at every key: they are
+    /// told once in 3 seconds at most. A text for everybody ends it. Dropped when the room is busy.
     pub fn set_typing(&self, active: bool) {
         let _ = self.asks.try_send(Ask::Typing(active));
     }

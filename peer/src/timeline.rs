@@ -38,6 +38,13 @@ pub enum ConnectionStep {
     FirstLocalCandidate(CandidateType),
     /// The peer's first candidate in this generation.
     FirstRemoteCandidate(CandidateType),
+    /// A TURN server over TCP or TLS that no stream reaches.
+    RelayUnreachable {
+        /// Its url, free of control characters.
+        url: String,
+        /// What the network said or is wrong with its certificate, and what to do.
+        reason: String,
+    },
     /// The server was too busy to pass on what we said; it is said again after this long.
     NotRelayed(Duration),
     /// Packets flow, over this path if it is known.
@@ -69,6 +76,9 @@ impl Display for ConnectionStep {
             Self::FirstLocalCandidate(kind) => write!(formatter, "first own candidate: {}", kind.as_str()),
             Self::FirstRemoteCandidate(kind) => {
                 write!(formatter, "first candidate of the peer: {}", kind.as_str())
+            }
+            Self::RelayUnreachable { url, reason } => {
+                write!(formatter, "the relay {url} cannot be reached: {reason}")
             }
             Self::NotRelayed(wait) => {
                 write!(formatter, "the server is too busy to pass this on, again in {} s", wait.as_secs())

@@ -6,7 +6,7 @@
 use std::{
     collections::HashMap,
     io,
-    net::{IpAddr, Ipv4Addr, SocketAddr},
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
     sync::Arc,
     time::Duration,
 };
@@ -20,7 +20,12 @@ use tokio::{
     time::Instant,
 };
 
-use crate::{CaCertificate, IceServer, endpoint};
+use crate::{
+    CaCertificate, IceServer,
+    connection::ConnectionEvent,
+    endpoint::{NoWay, printable, what_failed},
+    stun_tls::{StunTls, Usage},
+};
 
 mod framing;
 mod url;
@@ -42,12 +47,18 @@ const RETRY_AFTER: Duration = Duration::from_secs(1);
 const DATAGRAM_BYTES_MAX: usize = 65_535;
 
 /// The shims of one connection.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct TurnShims {
     by_url: HashMap<String, (String, AbortHandle)>,
+    events: mpsc::Sender<ConnectionEvent>,
 }
 
 impl TurnShims {
+    /// Tells `events` which servers cannot be reached.
+    pub(crate) fn new(events: mpsc::Sender<ConnectionEvent>) -> Self {
+        Self { by_url: HashMap::new(), events }
+    }
+
     /// The same servers, with the urls that need a stream replaced by those of shims. A shim that is there
     /// already is kept: new credentials are none of its business.
     pub(crate) async fn serve(
@@ -66,7 +77,7 @@ impl TurnShims {
                 };
                 match self.shim(url, stream_url, ca_certificate, local_addresses).await {
                     Ok(local_url) => urls.push(local_url),
-                    Err(error) => tracing::warn!(url, %error, "this TURN server cannot be used"),
+                    Err(error) => tell(&self.events, url, Some(&error)),
                 }
             }
             served.push(IceServer { urls, ..server.clone() });
@@ -85,14 +96,19 @@ impl TurnShims {
             return Ok(local_url.clone());
         }
         let tls = match stream_url.secured {
-            true => Some(endpoint::tls_connector(ca_certificate)?),
+            true => Some(StunTls::new(ca_certificate, Usage::Turn)?),
             false => None,
         };
-        let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).await?;
+        let socket = bind(local_addresses).await?;
         let local_url = format!("turn:{}?transport=udp", socket.local_addr()?);
         let shim = Shim {
             socket: Arc::new(socket),
-            server: Arc::new(Server { url: stream_url, tls }),
+            server: Arc::new(Server {
+                url: stream_url,
+                tls,
+                name: url.to_owned(),
+                events: self.events.clone(),
+            }),
             local_addresses: local_addresses.to_vec(),
         };
         let task = tokio::spawn(shim.run()).abort_handle();
@@ -107,9 +123,39 @@ impl Drop for TurnShims {
     }
 }
 
+/// On the loopback of a family that the engine's sockets have: those of another cannot reach it.
+async fn bind(local_addresses: &[IpAddr]) -> io::Result<UdpSocket> {
+    let has = |is_ipv4| local_addresses.iter().any(|address| address.is_ipv4() == is_ipv4);
+    let loopbacks = [IpAddr::from(Ipv4Addr::LOCALHOST), Ipv6Addr::LOCALHOST.into()];
+    let mut error = io::ErrorKind::AddrNotAvailable.into();
+    for loopback in loopbacks.into_iter().filter(|loopback| has(loopback.is_ipv4())) {
+        match UdpSocket::bind((loopback, 0)).await {
+            Ok(socket) => return Ok(socket),
+            Err(refused) => error = refused,
+        }
+    }
+    Err(error)
+}
+
+/// What cannot be told now is told with the next attempt.
+fn tell(events: &mpsc::Sender<ConnectionEvent>, url: &str, error: Option<&io::Error>) {
+    let url = printable(url);
+    let trouble = error.map(|error| match what_failed(error) {
+        NoWay::Network(reason) | NoWay::Tls(reason) => reason,
+        NoWay::InvalidUrl => printable(&error.to_string()),
+    });
+    if let Some(reason) = &trouble {
+        tracing::warn!(url, reason, "this TURN server cannot be reached");
+    }
+    let _ = events.try_send(ConnectionEvent::Relay { url, trouble });
+}
+
 struct Server {
     url: StreamUrl,
-    tls: Option<tokio_rustls::TlsConnector>,
+    /// As it was given.
+    name: String,
+    events: mpsc::Sender<ConnectionEvent>,
+    tls: Option<StunTls>,
 }
 
 trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
@@ -117,11 +163,13 @@ impl<T: AsyncRead + AsyncWrite + Send + Unpin> Stream for T {}
 
 impl Server {
     async fn connect(&self) -> io::Result<Box<dyn Stream>> {
-        let stream = TcpStream::connect((self.url.host.as_str(), self.url.port)).await?;
+        let address = (self.url.host.as_str(), self.url.port);
+        if let Some(tls) = &self.tls {
+            return Ok(Box::new(tls.connect(&self.url.host, address).await?));
+        }
+        let stream = TcpStream::connect(address).await?;
         stream.set_nodelay(true)?;
-        let Some(tls) = &self.tls else { return Ok(Box::new(stream)) };
-        let name = self.url.host.clone().try_into().map_err(io::Error::other)?;
-        Ok(Box::new(tls.connect(name, stream).await?))
+        Ok(Box::new(stream))
     }
 }
 
@@ -211,11 +259,11 @@ async fn carry(
     let stream = match connected.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into())) {
         Ok(stream) => stream,
         Err(error) => {
-            let (host, port) = (&server.url.host, server.url.port);
-            tracing::warn!(host, port, %error, "no stream to a TURN server");
+            tell(&server.events, &server.name, Some(&error));
             return source;
         }
     };
+    tell(&server.events, &server.name, None);
     let (mut reading, mut writing) = tokio::io::split(stream);
     let outward = async {
         while let Some(framed) = queued.recv().await {

@@ -243,3 +243,56 @@ async fn a_newcomer_is_told_before_anything_about_it_even_to_a_user_that_lags() 
     let told_early = |event: &Event| matches!(event, Event::Receipt { peer_id, .. } if *peer_id == cy_id);
     assert!(!ana.seen.iter().any(told_early), "a receipt for somebody unknown");
 }
+
+#[tokio::test]
+async fn typing_that_is_told_without_end_reaches_the_others_seldom_and_is_no_flood() {
+    let server = Server::start().await;
+    let (mut ana, mut bo) = connected(&server, "lobby").await;
+    let begun = std::time::Instant::now();
+    for round in 0..40 {
+        for _ in 0..10 {
+            ana.room.set_typing(true);
+            ana.room.set_typing(false);
+        }
+        ana.room.set_typing(true);
+        // The room has heard all of it when the text is there.
+        let text = format!("text {round}");
+        let id = say(&ana, &text).await;
+        bo.until_text(&text).await;
+        ana.until(is_delivered(id)).await;
+    }
+    let told = |active| {
+        let is_told = |event: &&Event| matches!(event, Event::Typing { active: told, .. } if *told == active);
+        bo.seen.iter().filter(is_told).count()
+    };
+    let intervals = 1 + begun.elapsed().as_secs() / 3;
+    assert!(told(true) as u64 <= intervals && told(false) as u64 <= intervals, "{:?}", bo.seen);
+    let is_misbehaviour =
+        |event: &Event| matches!(event, Event::Problem { .. } | Event::ChannelClosed { .. });
+    assert!(!bo.seen.iter().any(is_misbehaviour), "{:?}", bo.seen);
+}
+
+#[tokio::test]
+async fn relay_only_without_a_turn_server_tells_both_sides_what_to_do() {
+    let server = Server::start().await;
+    let relay_only = |name| patchcord_peer::Config {
+        ice_transport_policy: patchcord_peer::IceTransportPolicy::Relay,
+        ..server.config("lobby", name)
+    };
+    let mut ana = Member::join(relay_only("ana")).await;
+    let mut bo = Member::join(relay_only("bo")).await;
+    let tells = |event: &Event| {
+        matches!(event, Event::Problem { code: ProblemCode::ConnectionFailed, message, .. }
+            if message.contains("needs a TURN server") && message.contains("--ice-server"))
+    };
+    for member in [&mut ana, &mut bo] {
+        member.until(tells).await;
+        let advice = member.room.connections().await[0].advice.clone();
+        assert!(advice.is_some_and(|advice| advice.contains("--ice-server")));
+    }
+    // Whoever asks again is told again, and nobody was told twice before.
+    ana.room.connect(bo.id()).await.unwrap();
+    ana.until(tells).await;
+    assert_eq!(ana.seen.iter().filter(|event| tells(event)).count(), 2, "{:?}", ana.seen);
+    assert_eq!(bo.seen.iter().filter(|event| tells(event)).count(), 1, "{:?}", bo.seen);
+}

@@ -42,7 +42,6 @@ use composer::Composer;
 use outbox::Outbox;
 use screen::{OverlayKind, Screen};
 use signaling::Episode;
-use typing::Typing;
 
 /// How long a hint stays on the status line.
 pub const HINT_TIME: Duration = Duration::from_secs(5);
@@ -50,8 +49,6 @@ pub const HINT_TIME: Duration = Duration::from_secs(5);
 pub const INTERRUPT_TIME: Duration = Duration::from_secs(2);
 /// How long a peer is shown as writing: its notice is then outdated (chat.proto, `ChatTyping`).
 pub const TYPING_TIME: Duration = Duration::from_secs(6);
-/// How often at most we say that we write (chat.proto, `ChatTyping`).
-pub const TYPING_INTERVAL: Duration = Duration::from_secs(3);
 /// How often an open network view is brought up to date.
 pub const NETWORK_INTERVAL: Duration = Duration::from_secs(2);
 /// How often at most the bell rings.
@@ -121,7 +118,8 @@ pub struct App {
     screen: Screen,
     hint: Option<(SafeText, Duration)>,
     interrupt_until: Option<Duration>,
-    typing: Typing,
+    /// The room was told that we write, and nothing has ended it since.
+    typing: bool,
     bell_rung: Option<Duration>,
     reports: Vec<ConnectionReport>,
     reports_due: Option<Duration>,
@@ -153,7 +151,7 @@ impl App {
             screen: Screen::new(columns, rows),
             hint: None,
             interrupt_until: None,
-            typing: Typing::default(),
+            typing: false,
             bell_rung: None,
             reports: Vec::new(),
             reports_due: None,

@@ -1,13 +1,15 @@
 //! The connection of a link: begun by us or by an offer, negotiated, watched, closed.
 
+use std::collections::BTreeMap;
+
 use tokio::time::Instant;
 
 use super::{Attempt, Link, Notice, PATH_INTERVAL};
 use crate::{
-    ConnectionState, ConnectionStep, Event, IceTransportPolicy, ProblemCode,
+    ConnectionState, ConnectionStep, Event, ProblemCode,
     candidate_gate::candidate_type,
     connection::{Connection, ConnectionEvent, EngineError},
-    negotiation::{Candidate, DescriptionKind, Input, Negotiation, Output, fingerprint},
+    negotiation::{Candidate, DescriptionKind, Input, Negotiation, Output, fingerprint, username_fragments},
 };
 
 impl Link {
@@ -69,6 +71,9 @@ impl Link {
         if self.attempt.is_some() {
             return true;
         }
+        if self.lacks_relay().await {
+            return false;
+        }
         if self.mesh_place.is_none() {
             self.mesh_place = self.context.mesh.clone().try_acquire_owned().ok();
         }
@@ -95,6 +100,8 @@ impl Link {
                     next_path: now + PATH_INTERVAL,
                     dead: false,
                     candidate_told: [false; 2],
+                    remote_fragments: Vec::new(),
+                    dead_relays: BTreeMap::new(),
                     move_told: false,
                 });
                 self.timeline.add(ConnectionStep::Gathering);
@@ -147,6 +154,12 @@ impl Link {
             Output::Rollback => connection.rollback().await?,
             Output::SetRemoteDescription { kind, sdp } => {
                 self.remote_fingerprint = fingerprint(&sdp);
+                let fragments = username_fragments(&sdp);
+                let known = std::mem::replace(&mut attempt.remote_fragments, fragments);
+                // The peer begins another ICE generation.
+                if kind == DescriptionKind::Offer && !known.is_empty() && known != attempt.remote_fragments {
+                    attempt.candidate_told = [false; 2];
+                }
                 connection.set_remote(kind, sdp).await?;
             }
             Output::AddCandidate(candidate) => {
@@ -172,16 +185,6 @@ impl Link {
         Ok(None)
     }
 
-    async fn refused(&mut self, error: EngineError) {
-        if self.recovery.is_some() {
-            tracing::debug!(peer_id = %self.peer_id, %error, "an attempt to get a connection back failed");
-            return self.attempt_failed().await;
-        }
-        self.problem(ProblemCode::PeerMisbehaved, format!("what the peer sent cannot be used: {error}"))
-            .await;
-        self.close(ConnectionState::Failed).await;
-    }
-
     pub(super) async fn connection_event(&mut self, event: ConnectionEvent) {
         match event {
             ConnectionEvent::State(ConnectionState::Failed) | ConnectionEvent::Stopped => {
@@ -192,6 +195,7 @@ impl Link {
             }
             // Known better here: the attempt began with the first description, and closes by our hand.
             ConnectionEvent::State(_) => {}
+            ConnectionEvent::Relay { url, trouble } => self.relay(url, trouble),
             ConnectionEvent::LocalCandidate(candidate) => self.local_candidate(candidate).await,
             ConnectionEvent::ChannelOpen => self.chat.channel_opened(),
             ConnectionEvent::ForeignChannel => self.misbehaved("it opened a channel nobody asked for").await,
@@ -218,80 +222,6 @@ impl Link {
         self.negotiate(Input::LocalCandidate(candidate)).await;
         if ended && self.negotiation.local_candidates() == 0 && !self.chat.is_open() {
             self.cannot_be_reached().await;
-        }
-    }
-
-    /// The channel takes no more; if the peer closed it, that is about to be told as well.
-    pub(super) async fn unwritable(&mut self) {
-        match self.recovery {
-            Some(_) => self.connection_failed().await,
-            None => self.close(ConnectionState::Closed).await,
-        }
-    }
-
-    /// Ends the connection with a peer that breaks the rules; the rest of the room goes on.
-    pub(super) async fn misbehaved(&mut self, what: &str) {
-        let message = format!("the peer broke the rules and was disconnected: {what}");
-        self.problem(ProblemCode::PeerMisbehaved, message).await;
-        self.close(ConnectionState::Failed).await;
-    }
-
-    /// Gathering ended without a candidate: the engine says nothing of a TURN server that refuses.
-    async fn cannot_be_reached(&mut self) {
-        let message = match self.context.connection.ice_transport_policy {
-            IceTransportPolicy::Relay => {
-                "no TURN server gave us an address: there is none, it does not answer, or it refuses its credentials"
-            }
-            IceTransportPolicy::All => "this machine has no address to be reached at",
-        };
-        if self.recovery.is_some() {
-            return self.attempt_failed().await;
-        }
-        self.problem(ProblemCode::ConnectionFailed, message.into()).await;
-        self.close(ConnectionState::Failed).await;
-    }
-
-    /// One of several: the next comes by itself.
-    async fn attempt_failed(&mut self) {
-        if self.chat.is_open() {
-            return self.connection_died();
-        }
-        self.close_connection(ConnectionState::Disconnected).await;
-    }
-
-    async fn connection_failed(&mut self) {
-        let wanted = !self.peer_gone && !self.peer_said_bye && !self.chat.goodbye_is_sent();
-        if wanted && (self.chat.is_open() || self.recovery.is_some()) {
-            if self.recovery.is_none() {
-                self.timeline.add(ConnectionStep::Disconnected);
-                self.set_state(ConnectionState::Disconnected).await;
-                self.begin_recovery();
-            }
-            return self.attempt_failed().await;
-        }
-        if wanted && self.retries.due().is_some() {
-            return self.close_connection(ConnectionState::New).await;
-        }
-        let message = if self.chat.is_open() {
-            "the connection was lost: the network or the peer went away; /connect tries again"
-        } else {
-            "no path to the peer: both may be behind NATs or firewalls that need a TURN server"
-        };
-        self.problem(ProblemCode::ConnectionFailed, message.into()).await;
-        self.close(ConnectionState::Failed).await;
-    }
-
-    pub(super) async fn deadline_passed(&mut self) {
-        if self.attempt.is_some() && !self.leaving && !self.chat.is_open() {
-            let seconds = self.context.connect_timeout.as_secs();
-            self.problem(
-                ProblemCode::ConnectTimeout,
-                format!("no connection within {seconds} s: the peer does not answer or no path leads to it"),
-            )
-            .await;
-            self.close(ConnectionState::Failed).await;
-        } else {
-            self.close(ConnectionState::Closed).await;
         }
     }
 
@@ -338,10 +268,5 @@ impl Link {
     pub(super) async fn tell_state(&self) {
         let (peer_id, state, path) = (self.peer_id.clone(), self.state, self.path);
         self.events.send(Event::Connection { peer_id, state, path }).await;
-    }
-
-    pub(super) async fn problem(&mut self, code: ProblemCode, message: String) {
-        self.timeline.add(ConnectionStep::Failed(message.clone()));
-        self.events.send(Event::Problem { code, peer_id: Some(self.peer_id.clone()), message }).await;
     }
 }

@@ -78,9 +78,10 @@ impl Link {
             }
             Remedy::GiveUp => {
                 let minutes = GIVE_UP_AFTER.as_secs() / 60;
+                let dead_relays = self.dead_relays();
                 let message = format!(
                     "the connection was lost and nothing brought it back within {minutes} minutes: texts wait; check \
-                     the network on both sides, then /connect tries again"
+                     the network on both sides, then /connect tries again{dead_relays}"
                 );
                 self.give_up(&message).await;
             }

@@ -13,6 +13,7 @@ use crate::{
 };
 
 mod not_relayed;
+mod paths;
 mod recovery;
 mod texts;
 mod turn;

@@ -3,7 +3,7 @@
 use std::sync::atomic::Ordering::Relaxed;
 
 use patchcord_proto::v1::signal_request as request;
-use tokio::sync::oneshot;
+use tokio::{sync::oneshot, time::Instant};
 
 use super::{Ask, Mesh};
 use crate::{DeliveryState, Event, MessageId, Recipients, SendError, chat::OutgoingText, link::Command};
@@ -29,7 +29,11 @@ impl Mesh {
                 }));
                 self.command_all(|| Command::DisplayName(name.clone()));
             }
-            Ask::Typing(active) => self.command_all(|| Command::Typing(active)),
+            Ask::Typing(active) => {
+                if self.typing.set(active, Instant::now()) {
+                    self.command_all(|| Command::Typing(active));
+                }
+            }
             Ask::Connections(reply) => {
                 let mut members: Vec<_> = self.members.values().collect();
                 members.sort_by_key(|member| member.order);
@@ -72,6 +76,9 @@ impl Mesh {
         }
         if !taken {
             return Err(full);
+        }
+        if *to == Recipients::Everybody {
+            self.typing.text_sent();
         }
         let state = DeliveryState::Failed;
         self.pending.extend(failed.into_iter().map(|peer_id| Event::Receipt { message_id, peer_id, state }));

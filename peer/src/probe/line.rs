@@ -5,6 +5,7 @@ use std::{io, net::SocketAddr, time::Duration};
 
 use bytes::{Bytes, BytesMut};
 use rtc_stun::message::Message;
+use rustls::pki_types::ServerName;
 use tokio::{
     io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt},
     net::{TcpStream, UdpSocket},
@@ -14,7 +15,8 @@ use tokio::{
 use super::{Trouble, ice_url::IceUrl, ice_url::Transport, stun};
 use crate::{
     CaCertificate,
-    endpoint::{self, NoWay, printable, what_failed},
+    endpoint::{NoWay, printable, what_failed},
+    stun_tls::{StunTls, Usage},
 };
 
 /// Until a request over UDP is sent again; doubled each time (RFC 8489 section 6.2.1 begins with 500 ms).
@@ -50,14 +52,14 @@ impl Line {
             socket.connect(server).await.map_err(network)?;
             return Ok(Self(Kind::Datagrams(socket)));
         }
-        let stream = TcpStream::connect(server).await.map_err(network)?;
         let stream: Box<dyn Stream> = if url.transport == Transport::Tls {
-            let connector = endpoint::tls_connector(ca_certificate).map_err(network)?;
-            let name = url.host.clone().try_into();
-            let name = name.map_err(|_| Trouble::InvalidUrl("no certificate can name its host"))?;
-            Box::new(connector.connect(name, stream).await.map_err(network)?)
+            let usage = if url.is_turn { Usage::Turn } else { Usage::NatDiscovery };
+            let tls = StunTls::new(ca_certificate, usage).map_err(network)?;
+            ServerName::try_from(url.host.as_str())
+                .map_err(|_| Trouble::InvalidUrl("no certificate can name its host"))?;
+            Box::new(tls.connect(&url.host, server).await.map_err(network)?)
         } else {
-            Box::new(stream)
+            Box::new(TcpStream::connect(server).await.map_err(network)?)
         };
         Ok(Self(Kind::Stream { stream, received: BytesMut::new() }))
     }

@@ -109,7 +109,7 @@ impl App {
         self.completion = None;
         self.screen.overlay = None;
         if self.composer.insert(text) {
-            return self.typing(now);
+            return self.typing();
         }
         let (size, room) = (text.len(), composer::TEXT_BYTES_MAX);
         self.hint_at(&format!("not pasted: {size} bytes, and the input holds {room}"), now);
@@ -126,7 +126,7 @@ impl App {
             Action::Edit(edit) => self.composer.edit(edit),
             _ => self.composer.edit(Edit::Delete),
         }
-        if self.composer.is_empty() { self.stop_typing() } else { self.typing(now) }
+        if self.composer.is_empty() { self.stop_typing() } else { self.typing() }
     }
 
     fn submit_composer(&mut self, now: Moment) -> Vec<Effect> {

@@ -280,13 +280,13 @@ fn ctrl_c_clears_and_twice_on_an_empty_input_leaves() {
 }
 
 #[test]
-fn typing_is_told_rarely_and_never_for_commands_and_expires() {
+fn typing_is_told_and_never_for_commands_and_expires() {
     let mut bench = Bench::pair();
     let key = |c| AppEvent::Key(KeyEvent::new(KeyCode::Char(c), KeyModifiers::NONE));
     assert_eq!(bench.event(key('h')), [Effect::Typing { active: true }]);
-    assert_eq!(bench.event(key('i')), []);
-    assert_eq!(bench.after(TYPING_INTERVAL.as_secs(), key('!')), [Effect::Typing { active: true }]);
+    assert_eq!(bench.event(key('i')), [Effect::Typing { active: true }], "the room knows how often to tell");
     assert_eq!(bench.control('u'), [Effect::Typing { active: false }]);
+    assert_eq!(bench.control('u'), []);
     assert_eq!(bench.event(key('/')), []);
 
     assert_eq!(bench.app.deadline(), None, "with nothing due no timer is armed");
@@ -298,19 +298,14 @@ fn typing_is_told_rarely_and_never_for_commands_and_expires() {
 }
 
 #[test]
-fn many_texts_at_once_tell_no_more_often_that_one_writes() {
+fn a_text_says_by_itself_that_it_is_finished() {
     let mut bench = Bench::pair();
-    let mut told = 0;
-    for _ in 0..40 {
-        let mut effects = bench.event(AppEvent::Paste("hello".into()));
-        effects.extend(bench.key(KeyCode::Enter, KeyModifiers::NONE));
-        told += effects.iter().filter(|effect| matches!(effect, Effect::Typing { .. })).count();
-    }
-    assert_eq!(told, 1, "a text says by itself that it is finished");
-    bench.after(TYPING_INTERVAL.as_secs(), AppEvent::Paste("/me half".into()));
-    bench.control('u');
-    assert_eq!(bench.event(AppEvent::Paste("more".into())), [], "not again so soon");
-    assert_eq!(bench.control('u'), [], "and nothing to take back");
+    bench.event(AppEvent::Paste("hello".into()));
+    let effects = bench.key(KeyCode::Enter, KeyModifiers::NONE);
+    assert!(!effects.iter().any(|effect| matches!(effect, Effect::Typing { .. })), "{effects:?}");
+    assert_eq!(bench.control('u'), [], "nothing to take back");
+    bench.event(AppEvent::Paste("/me half".into()));
+    assert_eq!(bench.control('u'), [Effect::Typing { active: false }]);
 }
 
 #[test]

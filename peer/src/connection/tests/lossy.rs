@@ -96,7 +96,7 @@ async fn open_losing(to: usize, after: usize) -> bool {
             };
             match event {
                 ConnectionEvent::LocalCandidate(candidate) => {
-                    let other = if who == 0 { &b } else { &a };
+                    let other = if who == 0 { &mut b } else { &mut a };
                     other.add_candidate(wire.replace(who, candidate)).await.unwrap();
                 }
                 ConnectionEvent::ChannelOpen => open[who] = true,

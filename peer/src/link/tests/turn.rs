@@ -26,8 +26,14 @@ fn free_port() -> u16 {
 impl Coturn {
     /// With `users` as `name:password`. Without UDP nothing but a stream reaches it.
     async fn start(users: &[&str], udp: bool) -> Self {
+        Self::start_on("127.0.0.1", users, udp).await
+    }
+
+    /// Listens there; relays on the loopback of IPv4, which is what engines ask for.
+    async fn start_on(listening_ip: &str, users: &[&str], udp: bool) -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let certified = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
+        let certified =
+            rcgen::generate_simple_self_signed(["localhost".to_owned(), "::1".to_owned()]).unwrap();
         let (certificate, key) = (folder.path().join("cert.pem"), folder.path().join("key.pem"));
         std::fs::write(&certificate, certified.cert.pem()).unwrap();
         std::fs::write(&key, certified.signing_key.serialize_pem()).unwrap();
@@ -35,7 +41,8 @@ impl Coturn {
         let mut program = Program::new("turnserver");
         program
             .args(["-n", "--no-cli", "--no-dtls", "--lt-cred-mech", "--realm=test", "--fingerprint"])
-            .args(["--listening-ip=127.0.0.1", "--relay-ip=127.0.0.1", "--allow-loopback-peers"])
+            .args(["--relay-ip=127.0.0.1", "--allow-loopback-peers"])
+            .arg(format!("--listening-ip={listening_ip}"))
             .args(["--log-file=stdout", "--simple-log", "--pidfile=/dev/null", "--userdb=/dev/null"])
             .arg(format!("--listening-port={port}"))
             .arg(format!("--tls-listening-port={tls_port}"))
@@ -54,7 +61,7 @@ impl Coturn {
             .expect("turnserver (package coturn) is in the path");
         let listening = async {
             for port in [port, tls_port] {
-                while TcpStream::connect(("127.0.0.1", port)).await.is_err() {
+                while TcpStream::connect((listening_ip, port)).await.is_err() {
                     tokio::task::yield_now().await;
                 }
             }
@@ -115,6 +122,43 @@ async fn a_relay_behind_tcp_or_tls_alone_joins_two_and_no_address_but_the_relays
     assert!(coturn.child.try_wait().unwrap().is_none(), "coturn ended");
 }
 
+fn problems(events: &[Event]) -> Vec<&str> {
+    let messages = events.iter().filter_map(|event| match event {
+        Event::Problem { message, .. } => Some(message.as_str()),
+        _ => None,
+    });
+    messages.collect()
+}
+
+#[tokio::test]
+async fn a_turn_server_that_no_stream_reaches_is_named_with_what_the_network_says() {
+    let url = format!("turn:127.0.0.1:{}?transport=tcp", free_port());
+    let server = IceServer { urls: vec![url.clone()], username: "ana".into(), credential: "secret".into() };
+    for policy in [IceTransportPolicy::Relay, IceTransportPolicy::All] {
+        let config = ConnectionConfig { ice_servers: vec![server.clone()], ..on_loopback(policy) };
+        let mut pair = relayed_pair(&config);
+        pair.a = end_with("a", "b", Duration::from_secs(3), config);
+        pair.a.command(Command::Connect).await;
+        // Nobody answers, so that a path without a relay is none either.
+        let failed = |events: &[Event]| !problems(events).is_empty();
+        let mut of_a = Vec::new();
+        let failing = async {
+            while !failed(&of_a) {
+                of_a.extend(pair.a.events.recv().await);
+            }
+        };
+        tokio::time::timeout(PATIENCE, failing).await.expect("it fails");
+        let named = format!("the relay {url} cannot be reached: Connection refused");
+        assert!(problems(&of_a)[0].contains(&named), "{of_a:?}");
+        let (report_tx, report) = oneshot::channel();
+        pair.a.command(Command::Report(report_tx)).await;
+        let report = report.await.unwrap();
+        let steps: Vec<_> = report.timeline.iter().map(|entry| entry.step.to_string()).collect();
+        assert_eq!(steps.iter().filter(|step| step.starts_with(&named)).count(), 1, "{steps:?}");
+        assert!(report.advice.is_some_and(|advice| advice.contains(&named)));
+    }
+}
+
 #[tokio::test]
 async fn a_turn_server_whose_certificate_nobody_trusts_is_not_used() {
     let coturn = Coturn::start(&["ana:secret"], false).await;
@@ -147,5 +191,21 @@ async fn a_restart_asks_for_a_relay_with_the_renewed_credentials() {
         pair.b.command(Command::IceServers(renewed)).await;
         pair.a.command(Command::Renegotiate).await;
         talk(&mut pair, 2).await;
+    }
+}
+
+#[tokio::test]
+async fn a_host_without_ipv4_uses_a_relay_behind_a_stream_too() {
+    let coturn = Coturn::start_on("::1", &["ana:secret"], false).await;
+    for url in ["turn:[::1]:PORT?transport=tcp", "turns:[::1]:TLS"] {
+        let config = ConnectionConfig {
+            local_addresses: vec![std::net::Ipv6Addr::LOCALHOST.into()],
+            ..coturn.config(url, "ana:secret")
+        };
+        let mut pair = relayed_pair(&config);
+        pair.a.command(Command::Connect).await;
+        let candidates = talk(&mut pair, 1).await;
+        let is_relayed = |candidate: &Candidate| candidate.candidate.contains(" typ relay");
+        assert!(!candidates.is_empty() && candidates.iter().all(is_relayed), "{url}: {candidates:?}");
     }
 }
