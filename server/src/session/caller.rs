@@ -85,7 +85,7 @@ impl Caller {
                 // In order of weight: an ended stream asks nothing any more.
                 biased;
                 () = self.outbox.changed() => {}
-                claim = claimed(&mut self.claimable) => return Heard::Claimed(Box::new(claim)),
+                claim = claimed(&mut self.claimable) => return Heard::Claimed(claim),
                 message = next_request(&mut self.stream), if has_room => return self.heard(message),
                 () = sleep_until(wake_at.unwrap_or_else(Instant::now)), if wake_at.is_some() => {}
             }
@@ -158,7 +158,7 @@ impl Caller {
 }
 
 /// The next stream that claims the session; never, for one that cannot outlive its stream.
-pub(super) async fn claimed(claimable: &mut Option<Claimable>) -> Claim {
+pub(super) async fn claimed(claimable: &mut Option<Claimable>) -> Box<Claim> {
     match claimable {
         Some(claimable) => claimable.claimed().await,
         None => std::future::pending().await,
