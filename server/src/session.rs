@@ -97,7 +97,7 @@ impl<'a> Session<'a> {
                 Heard::HalfClosed => return self.end_ok(),
                 Heard::Garbled(status) => {
                     self.caller.end_garbled(&status);
-                    return LeaveReason::Disconnected;
+                    return LeaveReason::RulesBroken;
                 }
                 // Rare and large, so that no idle session has memory for it.
                 Heard::Claimed(claim) => {

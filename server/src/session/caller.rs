@@ -137,7 +137,7 @@ impl Caller {
             Verdict::TooSoon(wait) => wait,
             Verdict::Flood => {
                 let status = Status::resource_exhausted("requests came faster than permitted for too long");
-                let ending = Ending { reason: LeaveReason::Disconnected, status: Some(status) };
+                let ending = Ending { reason: LeaveReason::RulesBroken, status: Some(status) };
                 self.outbox.end(ending, None);
                 Duration::from_secs(1)
             }
@@ -152,7 +152,7 @@ impl Caller {
             _ => Refusal::invalid_argument("what came is no SignalRequest"),
         };
         let status = Status::invalid_argument(refusal.message.clone());
-        let ending = Ending { reason: LeaveReason::Disconnected, status: Some(status) };
+        let ending = Ending { reason: LeaveReason::RulesBroken, status: Some(status) };
         self.outbox.end(ending, Some(self.rejected(0, refusal)));
     }
 }
