@@ -133,6 +133,8 @@ pub enum LeaveReason {
     RoomClosed,
     /// The server is shutting down.
     ServerShutdown,
+    /// It sent what is no request, or too many.
+    RulesBroken,
     /// For a reason that this version does not know.
     Unknown,
 }

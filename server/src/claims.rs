@@ -30,14 +30,14 @@ pub struct Claim {
 /// Tokens and the sessions that they continue.
 #[derive(Default)]
 pub struct Claims {
-    sessions: RwLock<HashMap<TokenHash, mpsc::Sender<Claim>>>,
+    sessions: RwLock<HashMap<TokenHash, mpsc::Sender<Box<Claim>>>>,
 }
 
 /// Where a session hears of streams that claim it.
 pub struct Claimable {
     claims: Arc<Claims>,
-    claimed: mpsc::Sender<Claim>,
-    coming: mpsc::Receiver<Claim>,
+    claimed: mpsc::Sender<Box<Claim>>,
+    coming: mpsc::Receiver<Box<Claim>>,
     /// The newest, and before the peer has shown that it holds it also the one before.
     tokens: Vec<TokenHash>,
 }
@@ -45,20 +45,21 @@ pub struct Claimable {
 impl Claims {
     /// A session's place, without a token yet.
     pub fn claimable(self: &Arc<Self>) -> Claimable {
+        // A channel has memory for 32 from the beginning, so that is for 32 pointers.
         // A second claim before the first is heard can only be of the same peer, and may come again.
         let (claimed, coming) = mpsc::channel(1);
         Claimable { claims: Arc::clone(self), claimed, coming, tokens: Vec::new() }
     }
 
     /// Where to hand a claim in; `None` when no session has this token.
-    pub fn find(&self, token: &ResumeToken) -> Option<mpsc::Sender<Claim>> {
+    pub fn find(&self, token: &ResumeToken) -> Option<mpsc::Sender<Box<Claim>>> {
         self.sessions.read().get(&token.hash()).cloned()
     }
 }
 
 impl Claimable {
     /// The next stream that claims the session.
-    pub async fn claimed(&mut self) -> Claim {
+    pub async fn claimed(&mut self) -> Box<Claim> {
         self.coming.recv().await.expect("a sender is kept beside the receiver")
     }
 

@@ -47,15 +47,14 @@ enum Next {
     End(LeaveReason),
 }
 
-/// Runs a session to its end, or until its stream is another's. Gives what is left of the stream.
-pub async fn run(mut caller: Caller) -> Option<Stream> {
+/// Runs a session to its end, or until its stream is another's.
+pub async fn run(caller: &mut Caller) {
     let deadline = Instant::now() + FIRST_MESSAGE_TIMEOUT;
     let mut sequence = Sequence::default();
     if let Admission::Joined(membership) = caller.be_admitted(deadline, &mut sequence).await {
-        let reason = Session::new(&mut caller, &membership, sequence).run().await;
+        let reason = Session::new(caller, &membership, sequence).run().await;
         membership.leave(reason).await;
     }
-    caller.stream
 }
 
 /// A caller in its room.
@@ -98,13 +97,14 @@ impl<'a> Session<'a> {
                 Heard::HalfClosed => return self.end_ok(),
                 Heard::Garbled(status) => {
                     self.caller.end_garbled(&status);
-                    return LeaveReason::Disconnected;
+                    return LeaveReason::RulesBroken;
                 }
+                // Rare and large, so that no idle session has memory for it.
                 Heard::Claimed(claim) => {
-                    self.attach(*claim).await;
+                    Box::pin(self.attach(claim)).await;
                 }
                 Heard::Lost => {
-                    if let Err(reason) = self.wait_for_stream().await {
+                    if let Err(reason) = Box::pin(self.wait_for_stream()).await {
                         return reason;
                     }
                 }

@@ -3,6 +3,7 @@
 
 mod body;
 mod codec;
+mod in_transit;
 
 use std::{
     convert::Infallible,
@@ -43,6 +44,7 @@ use crate::{
 pub use body::BodyEnd;
 use body::EndingBody;
 use codec::FrameCodec;
+use in_transit::PacedBody;
 
 const SIGNAL_PATH: &str = "/patchcord.v1.SignalingService/Signal";
 
@@ -126,7 +128,7 @@ impl Signaling {
         let stream = Some(PeerStream { address, requests: request.into_inner(), body_end, share });
         let pace = Pace::new(exchange.requests_per_session_rate);
         let caller = Caller { exchange, peer_id, stream, outbox, pace, claimable: None };
-        self.exchange.tasks.spawn(seat.taken_by(session::run(caller)));
+        self.exchange.tasks.spawn(seat.taken_by(caller));
         Ok(Response::new(responses))
     }
 }
@@ -134,10 +136,16 @@ impl Signaling {
 impl Seat {
     /// Holds the seat for a session and then, while its end is read, for a little longer: one that ended
     /// still counts.
-    async fn taken_by(self, session: impl Future<Output = Option<PeerStream>>) {
-        let _share = session.await.map(|stream| stream.share);
-        // Who does not read the end in this time does without.
-        let _ = timeout(STALL_TIMEOUT, self.outbox.reader_gone()).await;
+    #[expect(clippy::manual_async_fn, reason = "an async function would have memory for the caller twice")]
+    fn taken_by(self, mut caller: Caller) -> impl Future<Output = ()> {
+        async move {
+            session::run(&mut caller).await;
+            // What is left of the stream.
+            let _share = caller.stream.take().map(|stream| stream.share);
+            drop(caller);
+            // Who does not read the end in this time does without.
+            let _ = timeout(STALL_TIMEOUT, self.outbox.reader_gone()).await;
+        }
     }
 }
 
@@ -173,7 +181,8 @@ impl Service<http::Request<Body>> for Signaling {
             let mut grpc = Grpc::new(FrameCodec)
                 .max_decoding_message_size(SIGNAL_REQUEST_BYTES_MAX)
                 .max_encoding_message_size(SIGNAL_RESPONSE_BYTES_MAX);
-            Ok(grpc.streaming(service, EndingBody::wrap(request)).await)
+            let response = grpc.streaming(service, EndingBody::wrap(request)).await;
+            Ok(response.map(PacedBody::wrap))
         })
     }
 }

@@ -56,7 +56,7 @@ async fn bytes_that_are_no_message_end_the_stream() {
     call.send(&[0xff; 64]);
     assert_eq!(rejection(&mut call).await, (0, Code::InvalidArgument));
     assert_eq!(call.status().await, tonic::Code::InvalidArgument);
-    assert_eq!(watcher.peer_left().await, (id, LeaveReason::Disconnected));
+    assert_eq!(watcher.peer_left().await, (id, LeaveReason::RulesBroken));
 }
 
 #[tokio::test]
@@ -76,7 +76,7 @@ async fn a_session_description_over_its_limit_is_too_large() {
         "{told:?}"
     );
     assert_eq!(end.unwrap_err().code(), tonic::Code::InvalidArgument);
-    assert_eq!(other.peer_left().await, (one_id, LeaveReason::Disconnected));
+    assert_eq!(other.peer_left().await, (one_id, LeaveReason::RulesBroken));
 }
 
 #[tokio::test]

@@ -178,7 +178,7 @@ async fn a_session_that_asks_too_fast_is_told_to_wait_and_then_ended() {
     // The join is one of 400 that may come at once.
     assert!(answered >= 399 && refused >= 1_000, "{answered} {refused}");
     assert_eq!(end.code(), tonic::Code::ResourceExhausted);
-    assert_eq!(watcher.peer_left().await, (peer.id, LeaveReason::Disconnected));
+    assert_eq!(watcher.peer_left().await, (peer.id, LeaveReason::RulesBroken));
 }
 
 #[tokio::test]

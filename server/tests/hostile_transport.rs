@@ -65,69 +65,6 @@ async fn a_peer_whose_network_falls_silent_is_noticed() {
 }
 
 #[tokio::test]
-async fn a_connection_is_told_how_many_streams_it_may_have() {
-    let server = Server::start().await;
-    for address in [server.public, server.admin] {
-        let (client, connection) = handshake(address).await;
-        let driving = tokio::spawn(connection);
-        let mut client = client.ready().await.unwrap();
-        // Once the first stream is answered, the server's settings have come.
-        let health = "/grpc.health.v1.Health/Check";
-        let request = http::Request::post(format!("http://{address}{health}"))
-            .header("content-type", "application/grpc")
-            .body(())
-            .unwrap();
-        let (response, _) = client.send_request(request, true).unwrap();
-        timeout(DEADLINE, response).await.unwrap().unwrap();
-        assert_eq!(client.current_max_send_streams(), 16);
-        driving.abort();
-    }
-}
-
-#[tokio::test]
-async fn streams_that_are_reset_at_once_cost_their_connection() {
-    let server = Server::start().await;
-    let (mut watcher, _) = server.join("lobby", "watcher").await;
-    let (mut client, connection) = handshake(server.public).await;
-    let driving = tokio::spawn(connection);
-    let mut opened = 0;
-    loop {
-        match timeout(DEADLINE, client.ready()).await.unwrap() {
-            Ok(ready) => client = ready,
-            Err(_) => break,
-        }
-        let request = signal_request(server.public).body(()).unwrap();
-        let Ok((_, mut requests)) = client.send_request(request, false) else { break };
-        requests.send_reset(h2::Reason::CANCEL);
-        opened += 1;
-        assert!(opened < 100_000, "nothing stops it");
-        if opened % 64 == 0 {
-            tokio::task::yield_now().await;
-        }
-    }
-    let error = timeout(DEADLINE, driving).await.unwrap().unwrap().unwrap_err();
-    assert_eq!(error.reason(), Some(h2::Reason::ENHANCE_YOUR_CALM), "{error}");
-    // The others are where they were.
-    let (other, _) = server.join("lobby", "other").await;
-    assert_eq!(watcher.peer_joined().await, other.id);
-}
-
-#[tokio::test]
-async fn metadata_over_its_limit_is_refused() {
-    let server = Server::start().await;
-    let (client, connection) = handshake(server.public).await;
-    let driving = tokio::spawn(connection);
-    let mut client = client.ready().await.unwrap();
-    let request = signal_request(server.public).header("x-large", "x".repeat(12 * 1024)).body(()).unwrap();
-    let (response, _requests) = client.send_request(request, false).unwrap();
-    match timeout(DEADLINE, response).await.unwrap() {
-        Ok(response) => assert_eq!(response.status(), http::StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE),
-        Err(error) => assert!(error.is_reset() || error.is_go_away(), "{error}"),
-    }
-    driving.abort();
-}
-
-#[tokio::test]
 async fn a_stream_that_closes_without_a_whole_request_is_ended_with_a_status() {
     let server = Server::start().await;
     let (sender, connection) = handshake(server.public).await;

@@ -32,7 +32,7 @@ pub const JSON_HELP: &str = r#"JSON:
                     a new name, or its signaling was lost (attached: false)
   peer_left       peer_id, name, reason
                     left, disconnected, too_slow, removed, room_closed,
-                    server_shutdown or unknown
+                    server_shutdown, rules_broken or unknown
   signaling       state, reason?
                     connected, away (it is tried again), resuming or gone (for
                     good); open channels are not touched

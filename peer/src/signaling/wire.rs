@@ -100,6 +100,7 @@ pub(crate) fn leave_reason(reason: v1::LeaveReason) -> LeaveReason {
         v1::LeaveReason::Removed => LeaveReason::Removed,
         v1::LeaveReason::RoomClosed => LeaveReason::RoomClosed,
         v1::LeaveReason::ServerShutdown => LeaveReason::ServerShutdown,
+        v1::LeaveReason::RulesBroken => LeaveReason::RulesBroken,
         v1::LeaveReason::Unspecified => LeaveReason::Unknown,
     }
 }

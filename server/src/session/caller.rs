@@ -85,7 +85,7 @@ impl Caller {
                 // In order of weight: an ended stream asks nothing any more.
                 biased;
                 () = self.outbox.changed() => {}
-                claim = claimed(&mut self.claimable) => return Heard::Claimed(Box::new(claim)),
+                claim = claimed(&mut self.claimable) => return Heard::Claimed(claim),
                 message = next_request(&mut self.stream), if has_room => return self.heard(message),
                 () = sleep_until(wake_at.unwrap_or_else(Instant::now)), if wake_at.is_some() => {}
             }
@@ -137,7 +137,7 @@ impl Caller {
             Verdict::TooSoon(wait) => wait,
             Verdict::Flood => {
                 let status = Status::resource_exhausted("requests came faster than permitted for too long");
-                let ending = Ending { reason: LeaveReason::Disconnected, status: Some(status) };
+                let ending = Ending { reason: LeaveReason::RulesBroken, status: Some(status) };
                 self.outbox.end(ending, None);
                 Duration::from_secs(1)
             }
@@ -152,13 +152,13 @@ impl Caller {
             _ => Refusal::invalid_argument("what came is no SignalRequest"),
         };
         let status = Status::invalid_argument(refusal.message.clone());
-        let ending = Ending { reason: LeaveReason::Disconnected, status: Some(status) };
+        let ending = Ending { reason: LeaveReason::RulesBroken, status: Some(status) };
         self.outbox.end(ending, Some(self.rejected(0, refusal)));
     }
 }
 
 /// The next stream that claims the session; never, for one that cannot outlive its stream.
-pub(super) async fn claimed(claimable: &mut Option<Claimable>) -> Claim {
+pub(super) async fn claimed(claimable: &mut Option<Claimable>) -> Box<Claim> {
     match claimable {
         Some(claimable) => claimable.claimed().await,
         None => std::future::pending().await,

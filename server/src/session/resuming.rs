@@ -37,7 +37,7 @@ impl Caller {
         let (answer, answered) = oneshot::channel();
         let outbox = Arc::clone(&self.outbox);
         let claim = Claim { token: token.hash(), last_seq, stream, outbox, answer };
-        if let Err(error) = session.try_send(claim) {
+        if let Err(error) = session.try_send(Box::new(claim)) {
             self.stream = Some(error.into_inner().stream);
             return Err(Refusal::session_busy());
         }
@@ -66,7 +66,7 @@ impl Caller {
     }
 
     /// The next stream that claims the session, or why somebody else has ended it.
-    async fn claimed_or_ended(&mut self) -> Result<Claim, LeaveReason> {
+    async fn claimed_or_ended(&mut self) -> Result<Box<Claim>, LeaveReason> {
         loop {
             if let Some(reason) = self.outbox.condition().ended {
                 return Err(reason);
@@ -109,8 +109,8 @@ impl Session<'_> {
     }
 
     /// Goes on with another stream, if its peer can be this one. Whether it does.
-    pub(super) async fn attach(&mut self, claim: Claim) -> bool {
-        let Claim { token, last_seq, stream, outbox: claimed_by, answer } = claim;
+    pub(super) async fn attach(&mut self, claim: Box<Claim>) -> bool {
+        let Claim { token, last_seq, stream, outbox: claimed_by, answer } = *claim;
         let outbox = Arc::clone(&self.caller.outbox);
         let in_time = self.caller.pace.judge_resumption(Instant::now());
         let refusal = match in_time {

@@ -47,6 +47,7 @@ pub(super) fn leave_words(reason: LeaveReason) -> &'static str {
         LeaveReason::Removed => " (removed by an operator)",
         LeaveReason::RoomClosed => " (the room was closed)",
         LeaveReason::ServerShutdown => " (the server is shutting down)",
+        LeaveReason::RulesBroken => " (broke the server's rules)",
         LeaveReason::Unknown => " (for a reason unknown to this version)",
     }
 }

@@ -212,6 +212,7 @@ pub(crate) fn leave_reason(reason: LeaveReason) -> &'static str {
         LeaveReason::Removed => "removed",
         LeaveReason::RoomClosed => "room_closed",
         LeaveReason::ServerShutdown => "server_shutdown",
+        LeaveReason::RulesBroken => "rules_broken",
         LeaveReason::Unknown => "unknown",
     }
 }
