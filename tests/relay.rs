@@ -61,6 +61,27 @@ fn relay_only_without_a_turn_server_is_one_clear_problem() {
     let error = bo.event("error");
     assert_eq!(error["code"], "connection_failed");
     assert!(error["message"].as_str().unwrap().contains("no TURN"), "{error}");
+    let why = bo.event("error");
+    assert_eq!(why["code"], "ice_server");
+    assert!(why["message"].as_str().unwrap().contains("no TURN server is named"), "{why}");
+}
+
+#[test]
+fn a_turn_server_that_cannot_be_used_is_named() {
+    let coturn = Coturn::start(&[]);
+    let closed = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let urls = [
+        format!("turn:127.0.0.1:{}?transport=udp", coturn.port),
+        format!("turn:127.0.0.1:{closed}?transport=tcp"),
+    ];
+    let flags = ["--turn-url", &urls.join(","), "--turn-secret", "another secret"];
+    let server = Server::start_with(&flags);
+    let (_ada, _) = server.json("attic", "ada", &["--relay-only"]);
+    let bo = Child::start("bo", &mut server.join("attic", "bo", &["--relay-only", "--plain"]));
+    let why = bo.is_told("can be used from here");
+    assert!(why.contains(&format!("{} (error 401: ", urls[0])), "{why}");
+    assert!(why.contains(&format!("{} (Connection refused", urls[1])), "{why}");
+    assert!(why.contains("patchcord doctor"), "{why}");
 }
 
 #[test]

@@ -2,6 +2,7 @@
 //! All traffic is on loopback; every run is bounded.
 
 mod bulk;
+mod chat;
 mod faults;
 mod figures;
 mod opening;
@@ -33,11 +34,14 @@ enum Benchmark {
         #[arg(long, default_value_t = 200)]
         runs: usize,
     },
-    /// Texts both ways between two `patchcord join --json` processes, all receipted.
+    /// Texts between two `patchcord join --json` processes, all receipted: both ways at once, then one by one.
     Chat {
         /// Texts each way.
         #[arg(long, default_value_t = 1000)]
         texts: usize,
+        /// Also between two that may use nothing but coturn (`turnserver` in the path), in turns with the direct pair.
+        #[arg(long)]
+        relay: bool,
     },
     /// Much data over one data channel between two connections of this process; beside it the same messages over
     /// bare TCP and datagrams of the same size over bare UDP.
@@ -77,7 +81,7 @@ async fn main() -> anyhow::Result<()> {
     match Arguments::parse().benchmark {
         Benchmark::Open { runs } => opening::open(runs).await,
         Benchmark::Glare { runs } => opening::glare(runs).await,
-        Benchmark::Chat { texts } => opening::chat(texts).await,
+        Benchmark::Chat { texts, relay } => chat::chat(texts, relay).await,
         Benchmark::Bulk { mebibytes, runs } => bulk::bulk(mebibytes, runs).await,
         Benchmark::Relay { offers } => relay::relay(offers).await,
         Benchmark::Faults(arguments) => faults::faults(arguments).await,

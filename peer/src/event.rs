@@ -252,6 +252,9 @@ pub enum ProblemCode {
     ConnectTimeout,
     /// A connection could not be opened, or was lost and nothing brought it back.
     ConnectionFailed,
+    /// A STUN or TURN server cannot be used from here while a connection waits for one; told by programs that look into
+    /// it with [`crate::probe`].
+    IceServer,
     /// The room has more peers than [`crate::Config::mesh_peers_max`]; this one is not connected.
     MeshFull,
     /// A peer broke the rules of negotiation or chat; its connection was closed.
@@ -266,6 +269,7 @@ impl ProblemCode {
         match self {
             Self::ConnectTimeout => "connect_timeout",
             Self::ConnectionFailed => "connection_failed",
+            Self::IceServer => "ice_server",
             Self::MeshFull => "mesh_full",
             Self::PeerMisbehaved => "peer_misbehaved",
             Self::Rejected => "rejected",

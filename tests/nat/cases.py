@@ -12,6 +12,8 @@ from programs import TURN_PORT, Client, Servers, Unexpected, Watcher, check
 JOIN_SECONDS, FINISH_SECONDS = 10, 30
 # The client's own deadline is 30 s.
 CONNECT_SECONDS = 32
+# A client asks what is wrong after 3 s, and waits 4 s for an answer.
+NAMED_SECONDS = 12
 
 # A peer that vanishes has left after this and the grace time.
 DETACHED_SECONDS, GRACE_SECONDS = 12.5, 2
@@ -279,14 +281,27 @@ def udp_blocked(world):
 
 
 def no_way(world):
-    """UDP is blocked and there is no other way to the TURN server: each is told so."""
+    """UDP is blocked and there is no other way to the TURN server: each is told soon which servers do not answer, and
+    in the end that there is no connection.
+    """
     world.serve()
     homes = [world.home(number, port_restricted) for number in (1, 2)]
     hosts = [host for _, host in homes]
     nats = world.measure(hosts)
     for router, _ in homes:
         router.block_udp()
-    return Row(nats=nats, **told(world.join(hosts)))
+    clients = world.join(hosts)
+    named = [client.event("error", NAMED_SECONDS, code="ice_server") for client in clients]
+    for client, error in zip(clients, named):
+        servers = (f"stun:{SERVER}:{TURN_PORT}", f"turn:{SERVER}:{TURN_PORT}?transport=udp")
+        check(all(f"{url} (does not answer)" in error["message"] for url in servers), f"{client.name}: {error}")
+        check("patchcord doctor" in error["message"], f"{client.name}: {error}")
+        check(not failures(client), f"{client.name} was told why only after it had failed")
+    return Row(nats=nats, **told(clients))
+
+
+def failures(client):
+    return [error for error in client.events("error") if error["code"] in ("connect_timeout", "connection_failed")]
 
 
 def told(clients):
@@ -294,9 +309,8 @@ def told(clients):
     for client in clients:
         client.text("can you hear me?")
     began = max(client.event("joined", JOIN_SECONDS)["at"] for client in clients)
-    errors = [client.event("error", CONNECT_SECONDS) for client in clients]
+    errors = [client.until("failure", CONNECT_SECONDS, lambda: failures(client))[0] for client in clients]
     for client, error in zip(clients, errors):
-        check(error["code"] in ("connect_timeout", "connection_failed"), f"{client.name}: {error}")
         check("TURN" in error["message"] or "no path" in error["message"], f"{client.name}: {error['message']}")
         client.event("connection", JOIN_SECONDS, state="failed")
     for client in clients:

@@ -3,10 +3,9 @@
 
 use std::{io, time::Duration};
 
-use patchcord_peer::{ConnectPolicy, Event, Room};
-use tokio::sync::mpsc;
+use patchcord_peer::{ConnectPolicy, Room};
 
-use crate::{app::AppEvent, terminal::TerminalGuard};
+use crate::{app::AppEvent, lookout::Lookout, terminal::TerminalGuard};
 
 mod frames;
 mod input;
@@ -27,7 +26,7 @@ pub struct Session {
     /// The room.
     pub room: Room,
     /// Its events, none of which was read.
-    pub events: mpsc::Receiver<Event>,
+    pub events: Lookout,
     /// As it was joined with.
     pub connect_policy: ConnectPolicy,
     /// Told at the start, such as how others can join.

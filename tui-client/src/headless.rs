@@ -13,7 +13,6 @@ use std::time::Duration;
 use patchcord_peer::{EndReason, Event, MessageId, PeerId, Room, RoomInfo};
 use tokio::{
     io::{AsyncBufRead, BufReader, Stderr, Stdin, Stdout},
-    sync::mpsc,
     time::{Instant, sleep},
 };
 
@@ -22,7 +21,7 @@ pub(crate) use lines::{LINE_BYTES_MAX, Line, Lines};
 pub(crate) use outbox::Printed;
 pub(crate) use requests::{Answer, Request};
 
-use crate::exit::Exit;
+use crate::{exit::Exit, lookout::Lookout};
 use deliveries::Deliveries;
 use outbox::Outbox;
 use parting::Parting;
@@ -63,7 +62,7 @@ pub(crate) trait Face {
 pub(crate) struct Session<F: Face> {
     face: F,
     room: Room,
-    events: mpsc::Receiver<Event>,
+    events: Lookout,
     requests: Requests<F::Ticket>,
     deliveries: Deliveries,
     outbox: Outbox<Stdout, Stderr>,
@@ -72,12 +71,7 @@ pub(crate) struct Session<F: Face> {
 impl<F: Face> Session<F> {
     /// `every_failure_counts`: what is refused or fails decides the exit code although the session goes on after
     /// it, because nobody sits there to try again.
-    pub(crate) fn new(
-        face: F,
-        room: Room,
-        events: mpsc::Receiver<Event>,
-        every_failure_counts: bool,
-    ) -> Self {
+    pub(crate) fn new(face: F, room: Room, events: Lookout, every_failure_counts: bool) -> Self {
         Self {
             face,
             requests: Requests::new(room.clone()),

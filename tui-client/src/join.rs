@@ -11,6 +11,7 @@ use crate::{
     headless::{Session, Signals},
     host::Hosting,
     json::JsonFace,
+    lookout::Lookout,
     plain::PlainFace,
     safe_text::SafeText,
     stderr,
@@ -55,7 +56,8 @@ pub(crate) async fn take_part(
         stderr::say(format_args!("joining {} at {} ...", SafeText::line(room), SafeText::line(server)));
     }
     let connect_policy = config.connect_policy;
-    let (room, events) = Room::join(config).await?;
+    let (room, events) = Room::join(config.clone()).await?;
+    let events = Lookout::new(events, config);
     let notices = hosting.map(Hosting::notices).unwrap_or_default();
     let signals =
         || Signals::listen().map_err(|reason| Failure::System { doing: "cannot wait for signals", reason });

@@ -73,10 +73,12 @@ pub const JSON_HELP: &str = r#"JSON:
   Codes of error, for a line of input: invalid_json, invalid_request,
   unknown_type, unsupported_version, line_too_long (1 MiB), not_utf8;
   for a request: nobody_here, no_such_peer, empty, too_long, queue_full,
-  room_ended; for the session: connect_timeout, connection_failed, mesh_full,
-  peer_misbehaved, rejected, undelivered; when nothing could be joined:
-  invalid_server, unreachable, join_timeout, refused, stream_ended, engine,
-  cannot_bind, log_file, usage, system; at the end: switchboard_stopped."#;
+  room_ended; for the session: connect_timeout, connection_failed, ice_server
+  (STUN or TURN servers that cannot be used, while a connection waits),
+  mesh_full, peer_misbehaved, rejected, undelivered; when nothing could be
+  joined: invalid_server, unreachable, join_timeout, refused, stream_ended,
+  engine, cannot_bind, log_file, usage, system; at the end:
+  switchboard_stopped."#;
 
 #[derive(Serialize)]
 struct Versioned<'a, T> {

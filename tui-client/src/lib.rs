@@ -14,6 +14,7 @@ pub mod join;
 pub mod json;
 pub mod keymap;
 pub mod logging;
+pub mod lookout;
 mod plain;
 pub mod rooms;
 pub mod safe_text;

@@ -4,9 +4,8 @@ use std::{collections::VecDeque, io, io::Write, mem::ManuallyDrop, time::Duratio
 
 use crossterm::event::Event as InputEvent;
 use jiff::tz::TimeZone;
-use patchcord_peer::{EndReason, Event};
+use patchcord_peer::EndReason;
 use ratatui::layout::{Position, Rect};
-use tokio::sync::mpsc;
 
 use super::{
     Outcome, Reason, SIGNAL_LEAVE_TIMEOUT, Session, StopSignal, frames, frames::Frames, requests::Requests,
@@ -14,6 +13,7 @@ use super::{
 use crate::{
     app::{App, AppEvent, Effect, Phase, Setup, Surface},
     clock::Clock,
+    lookout::Lookout,
     terminal::Screen,
     theme::Theme,
 };
@@ -31,7 +31,7 @@ pub struct Turns {
     screen: ManuallyDrop<Screen>,
     frames: Frames,
     requests: Requests,
-    events: mpsc::Receiver<Event>,
+    events: Lookout,
     events_ended: bool,
     stopped: Option<(Reason, Duration)>,
     terminal_lost: bool,
