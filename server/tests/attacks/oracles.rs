@@ -54,7 +54,8 @@ pub async fn resume_oracle(target: &Target) -> String {
         let mut prober = Peer::open(connect(target.public).await).await.unwrap();
         let opened = Instant::now();
         while kinds[2].took_us.len() < count && opened.elapsed() < PROBING_MAX {
-            for (kind, token) in kinds.iter_mut().zip(&tokens) {
+            for at in turn(kinds.len(), kinds[0].took_us.len()) {
+                let (kind, token) = (&mut kinds[at], &tokens[at]);
                 let resume = Resume { resume_token: token.clone(), last_seq: 0 };
                 let request = SignalRequest { seq: 0, ack: 0, message: Some(Ask::Resume(resume)) };
                 let asked = Instant::now();
@@ -83,8 +84,9 @@ pub async fn peer_oracle(target: &Target) -> String {
     prober.join("oracle", "prober").await;
     let ids = ["a".repeat(16), hidden.0.clone()];
     let mut kinds = ["of nobody", "of another room"].map(Kind::new);
-    for _ in 0..target.scale(300, 50_000) {
-        for (kind, to_peer_id) in kinds.iter_mut().zip(&ids) {
+    for round in 0..target.scale(300, 50_000) {
+        for at in turn(kinds.len(), round) {
+            let (kind, to_peer_id) = (&mut kinds[at], &ids[at]);
             let asked = Instant::now();
             prober.ask(Ask::Offer(Offer { to_peer_id: to_peer_id.clone(), sdp: "v=0".to_owned() })).await;
             kind.note(prober.rejected().await, asked.elapsed());
@@ -93,6 +95,11 @@ pub async fn peer_oracle(target: &Target) -> String {
     assert_eq!(kinds[0].answer.as_ref().unwrap().code(), Code::NoSuchPeer);
     let [nobody, others @ ..] = &kinds;
     compare(nobody, others)
+}
+
+/// Each kind goes first as often as any other: what was asked before tells in the time of what is asked next.
+fn turn(kinds: usize, round: usize) -> impl Iterator<Item = usize> {
+    (0..kinds).map(move |at| (at + round) % kinds)
 }
 
 /// Says how alike the times of the others are to those of the first. That the answers are is asserted.

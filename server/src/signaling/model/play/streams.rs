@@ -181,8 +181,6 @@ impl Play {
             return Ok(());
         }
         if last_seq > sent {
-            // A sign of life all the same: the time to come back begins anew.
-            self.reference.sessions[id].detached_at = self.reference.now_ms;
             self.settle().await;
             let taken = take(&mut wire);
             let is_refused = is_refused_with(&taken, Refused::InvalidArgument);
