@@ -111,3 +111,28 @@ fn a_log_is_written_where_it_was_asked_for_and_holds_no_chat() {
     let (code, _, err) = run(&["join", "lobby", "--log-file", "/nowhere/at/all"], &[]);
     assert_eq!((code, err.lines().count()), (Some(1), 1), "{err}");
 }
+
+#[test]
+fn what_is_no_public_door_is_told_with_the_next_step() {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let web = listener.local_addr().unwrap().to_string();
+    std::thread::spawn(move || {
+        for mut stream in listener.incoming().map_while(Result::ok) {
+            let _ = std::io::Read::read(&mut stream, &mut [0; 1024]);
+            let _ = std::io::Write::write_all(
+                &mut stream,
+                b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n",
+            );
+        }
+    });
+    let server = Server::start();
+    for wrong in [&web, &server.admin] {
+        let (code, _, err) = run(&["join", "lobby", "--plain", "--server", wrong], &[]);
+        assert_eq!((code, err.lines().count()), (Some(3), 1), "{err}");
+        let next = format!("is it a switchboard's public door? \"patchcord doctor --server http://{wrong}\"");
+        assert!(err.contains(&next), "{err}");
+    }
+    let (code, _, err) = run(&["rooms", "--admin", &server.public], &[]);
+    assert_eq!(code, Some(3));
+    assert!(err.contains("is this its admin address"), "{err}");
+}

@@ -130,6 +130,10 @@ impl Connection {
         let ice_servers =
             turn_shims.serve(&config.ice_servers, config.ca_certificate.as_ref(), &local_addresses).await;
         let relay_only = config.ice_transport_policy == IceTransportPolicy::Relay;
+        let mut urls = ice_servers.iter().flat_map(|server| &server.urls);
+        if relay_only && !urls.any(|url| url.starts_with("turn")) {
+            return Err(EngineError("nothing but relays may be used, and there is no TURN server".into()));
+        }
         let builder = PeerConnectionBuilder::new()
             .with_configuration(configuration(ice_servers, config.ice_transport_policy))
             .with_setting_engine(settings(relay_only, &local_addresses))

@@ -15,6 +15,7 @@ mod delivering;
 mod event;
 mod help;
 mod hint;
+mod interruption;
 mod keys;
 pub mod layout;
 mod outbox;

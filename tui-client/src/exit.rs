@@ -71,10 +71,10 @@ impl From<Exit> for ExitCode {
 #[derive(Debug, thiserror::Error)]
 pub enum Failure {
     /// The room could not be joined.
-    #[error("{0}{flag}", flag = flag_for(.0))]
+    #[error("{0}{step}", step = after_join(.0))]
     Join(#[from] JoinError),
     /// The rooms could not be looked into.
-    #[error("{0}{flag}", flag = flag_for(.0))]
+    #[error("{0}{step}", step = after_inspect(.0))]
     Inspect(#[from] InspectError),
     /// The address of the own switchboard cannot be used.
     #[error("cannot listen on {address}: {reason}; choose another with --bind ADDRESS:PORT")]
@@ -108,12 +108,32 @@ pub enum Failure {
     },
 }
 
-/// The flag that does what the library advises.
-fn flag_for(error: &impl std::fmt::Display) -> &'static str {
-    if error.to_string().ends_with("trust the certificate of its authority") {
-        " (--ca-file PATH)"
-    } else {
-        ""
+/// The next step, where the library does not say it or cannot name the flag.
+fn after_join(error: &JoinError) -> String {
+    match error {
+        JoinError::Unreachable { reason, .. } => flag_for(reason).into(),
+        // Something answers, or at least accepts connections.
+        JoinError::StreamEnded { url, .. } | JoinError::Timeout { url, .. } => {
+            format!("; is it a switchboard's public door? \"patchcord doctor --server {url}\" finds out")
+        }
+        _ => String::new(),
+    }
+}
+
+fn after_inspect(error: &InspectError) -> &'static str {
+    match error {
+        InspectError::Unreachable { reason, .. } => flag_for(reason),
+        InspectError::Refused(reason) if reason.contains("not implemented") => {
+            "; is this its admin address (port 50052 unless chosen otherwise)?"
+        }
+        _ => "",
+    }
+}
+
+fn flag_for(reason: &str) -> &'static str {
+    match reason.ends_with("trust the certificate of its authority") {
+        true => " (--ca-file PATH)",
+        false => "",
     }
 }
 

@@ -74,6 +74,8 @@ impl Lookout {
         loop {
             let due = self.due.filter(|_| self.looking.is_none());
             tokio::select! {
+                // What has happened decides whether there is anything left to look into.
+                biased;
                 event = self.events.recv() => {
                     event.iter().for_each(|event| self.see(event));
                     return event;

@@ -111,8 +111,7 @@ impl Link {
             // Such as a host that has lost its network.
             Err(_) if self.recovery.is_some() => false,
             Err(error) => {
-                let message =
-                    format!("cannot begin to connect: {error}; try again when the network is there");
+                let message = format!("cannot begin to connect: {error}; /connect tries again");
                 self.problem(ProblemCode::ConnectionFailed, message).await;
                 self.mesh_place = None;
                 self.set_state(ConnectionState::Failed).await;

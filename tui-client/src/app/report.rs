@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use patchcord_peer::{CandidateType, ConnectionReport, ConnectionState, LeaveReason, Path, TimelineEntry};
+use patchcord_peer::{
+    CandidateType, ConnectionReport, ConnectionState, ConnectionStep, LeaveReason, Path, TimelineEntry,
+};
 
 use super::{Roster, roster::Member};
 
@@ -79,17 +81,22 @@ pub(super) fn report_lines(report: &ConnectionReport, roster: &Roster) -> Vec<St
     if let Some(advice) = report.advice.as_deref().or_else(|| advice(report)) {
         lines.push(format!("  {advice}"));
     }
-    lines.extend(timeline_lines(&report.timeline));
+    lines.extend(timeline_lines(&report.timeline, report.advice.as_deref()));
     lines
 }
 
-/// What the connection went through, each step with the time since the first that is kept.
-fn timeline_lines(timeline: &[TimelineEntry]) -> impl Iterator<Item = String> {
+/// What the connection went through, each step with the time since the first that is kept. Why it failed is not
+/// said again where it stands above as `advice`.
+fn timeline_lines(timeline: &[TimelineEntry], advice: Option<&str>) -> impl Iterator<Item = String> {
     let begun = timeline.first().map(|entry| entry.at);
     timeline.iter().map(move |entry| {
         // A clock that was set back meanwhile shows nothing rather than nonsense.
         let elapsed = begun.and_then(|begun| entry.at.duration_since(begun).ok()).unwrap_or_default();
-        format!("  +{:.3} s  {}", elapsed.as_secs_f64(), entry.step)
+        let step = match &entry.step {
+            ConnectionStep::Failed(why) if Some(why.as_str()) == advice => "failed".into(),
+            step => step.to_string(),
+        };
+        format!("  +{:.3} s  {step}", elapsed.as_secs_f64())
     })
 }
 
@@ -132,6 +139,15 @@ mod tests {
         assert_eq!(path_words(&path(CandidateType::Host, Some(430))), "direct 0.4 ms");
         assert_eq!(path_words(&path(CandidateType::Relay, Some(81_200))), "relay 81 ms");
         assert_eq!(path_words(&path(CandidateType::Srflx, None)), "direct");
+    }
+
+    #[test]
+    fn why_a_connection_failed_is_said_once() {
+        let at = std::time::SystemTime::UNIX_EPOCH;
+        let entry = |why: &str| TimelineEntry { at, step: ConnectionStep::Failed(why.into()) };
+        let timeline = [entry("the first time"), entry("do this")];
+        let lines: Vec<String> = timeline_lines(&timeline, Some("do this")).collect();
+        assert_eq!(lines, ["  +0.000 s  failed: the first time", "  +0.000 s  failed"]);
     }
 
     #[test]

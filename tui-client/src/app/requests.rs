@@ -170,7 +170,14 @@ impl App {
                 self.notice(Level::Info, &text, now);
             }
             AppEvent::Renamed { result: Err(error), .. } => {
-                self.notice(Level::Problem, &format!("the name stays: {error}"), now);
+                // It speaks of a text, which can be sent in parts.
+                let why = match error {
+                    RequestError::Refused(SendError::TooLong { bytes, max }) => {
+                        format!("it is {bytes} bytes long, and {max} is the limit")
+                    }
+                    error => error.to_string(),
+                };
+                self.notice(Level::Problem, &format!("the name stays: {why}"), now);
             }
             AppEvent::Connections(reports) => {
                 self.reports = reports;

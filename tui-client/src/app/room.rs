@@ -41,9 +41,7 @@ impl App {
             Event::PeerUpdated(peer) => self.peer_updated(&peer, now),
             Event::PeerLeft { peer_id, reason } => self.peer_left(&peer_id, reason, now),
             Event::Connection { peer_id, state, path } => {
-                if let Some(member) = self.roster.get_mut(&peer_id) {
-                    (member.state, member.path) = (state, path);
-                }
+                self.connection_changed(&peer_id, state, path, now);
             }
             Event::ChannelOpen { peer_id, display_name } => {
                 let name = SafeText::name(&display_name);
@@ -101,6 +99,7 @@ impl App {
         let before = self.roster.handle(peer_id);
         let Some(member) = self.roster.get_mut(peer_id) else { return };
         (member.name, member.channel_open) = (name, true);
+        member.interruption.is_over();
         member.state = ConnectionState::Connected;
         let path = member.path.as_ref().map(|path: &Path| format!(" ({})", path_words(path)));
         let handle = self.roster.handle(peer_id);

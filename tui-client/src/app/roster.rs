@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use patchcord_peer::{ConnectionState, Path, Peer, PeerId};
 
+use super::interruption::Interruption;
 use crate::safe_text::SafeText;
 
 /// A peer of the room.
@@ -23,6 +24,8 @@ pub struct Member {
     pub channel_open: bool,
     /// Shown as writing until then.
     pub typing_until: Option<Duration>,
+    /// Of the chat with it.
+    pub interruption: Interruption,
 }
 
 /// The peers, in the order of joining, without us.
@@ -111,6 +114,7 @@ impl Roster {
                 path: None,
                 channel_open: false,
                 typing_until: None,
+                interruption: Interruption::default(),
             }),
         }
     }

@@ -13,6 +13,8 @@ use super::*;
 use crate::app::{screen::OverlayKind, viewport::Viewport};
 
 mod delivering;
+mod interruption;
+mod naming;
 mod parting;
 mod signaling;
 
@@ -367,18 +369,6 @@ fn what_happens_in_the_room_is_told() {
     assert!(is_notice(&texts[texts.len() - 2], "bo is now bob"), "{texts:?}");
     bench.event(AppEvent::Panicked("boom".into()));
     assert_eq!(bench.last_text(), "a part of the program failed: boom");
-}
-
-#[test]
-fn a_new_name_is_shown_when_it_was_taken() {
-    let mut bench = Bench::pair();
-    assert_eq!(bench.enter("/nick ana"), [Effect::SetDisplayName { name: "ana".into() }]);
-    assert_eq!(bench.app.roster().my_name().as_str(), "me");
-    bench.event(AppEvent::Renamed { name: "ana".into(), result: Ok(()) });
-    assert_eq!(
-        (bench.app.roster().my_name().as_str(), bench.last_text().as_str()),
-        ("ana", "you are ana now")
-    );
 }
 
 #[test]
