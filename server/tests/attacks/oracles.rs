@@ -82,7 +82,12 @@ pub async fn peer_oracle(target: &Target) -> String {
     let hidden = (hidden.join("hidden", "hidden").await.peer_id, hidden);
     let mut prober = Peer::open(connect(target.public).await).await.unwrap();
     prober.join("oracle", "prober").await;
-    let ids = ["a".repeat(16), hidden.0.clone()];
+    // As random as the other: one that is all of a letter is parsed sooner.
+    let mut nobody = Peer::open(connect(target.public).await).await.unwrap();
+    let nobody_id = nobody.join("elsewhere", "nobody").await.peer_id;
+    nobody.leave().await;
+    nobody.rest().await.1.unwrap();
+    let ids = [nobody_id, hidden.0.clone()];
     let mut kinds = ["of nobody", "of another room"].map(Kind::new);
     for round in 0..target.scale(300, 50_000) {
         for at in turn(kinds.len(), round) {
