@@ -5,8 +5,12 @@ use std::{env, error::Error, fs, path::PathBuf};
 
 use prost::Message;
 
-const PROTO_FILES: [&str; 3] =
-    ["patchcord/v1/signaling.proto", "patchcord/v1/rooms.proto", "patchcord/v1/chat.proto"];
+const PROTO_FILES: [&str; 4] = [
+    "patchcord/v1/signaling.proto",
+    "patchcord/v1/rooms.proto",
+    "patchcord/v1/chat.proto",
+    "patchcord/v1/sealed.proto",
+];
 
 fn main() -> Result<(), Box<dyn Error>> {
     println!("cargo::rerun-if-changed=proto/patchcord");

@@ -19,12 +19,17 @@ use patchcord_proto::{
 };
 use prost::Message as _;
 
-use crate::{MessageId, TextKind, Untrusted};
+use crate::{
+    MessageId, ShortString, TextKind, Untrusted,
+    connection::Fingerprint,
+    sas::{self, Sas},
+};
 
 mod incoming;
 
 const SESSION_ID_BYTES: usize = 16;
 const FEATURES_MAX: usize = 32;
+const SAS_FEATURE: &str = "sas.v1";
 
 /// Texts taken from the channel before an acknowledgement goes out even though more are waiting.
 const UNACKNOWLEDGED_MAX: u64 = 32;
@@ -33,8 +38,16 @@ const UNACKNOWLEDGED_MAX: u64 = 32;
 #[derive(Clone, Debug)]
 pub(crate) struct Identity {
     pub session_ids: SessionIds,
+    pub room: Arc<str>,
     pub display_name: String,
     pub user_agent: String,
+}
+
+/// What both ends of a channel showed to the transport.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Certificates {
+    pub own: Fingerprint,
+    pub peer: Fingerprint,
 }
 
 /// Makes ids for sessions, never one twice: whoever forgets a peer and meets it again would else be taken for the
@@ -92,6 +105,8 @@ pub(crate) enum Heard {
     Profile {
         display_name: Untrusted,
     },
+    /// Both users can compare this.
+    ShortString(ShortString),
     /// The server knows the peer by this id now.
     Rejoined {
         peer_id: String,
@@ -119,6 +134,8 @@ pub(crate) enum Violation {
     Gap { got: u64, expected: u64 },
     #[error("a receipt for a text that was not sent")]
     FalseReceipt,
+    #[error(transparent)]
+    Sas(#[from] sas::Broken),
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -143,6 +160,9 @@ pub(crate) struct Chat {
     /// The peer has shown that it has heard of this session.
     known_to_peer: bool,
     open: bool,
+    /// Of the channel that is open.
+    certificates: Option<Certificates>,
+    sas: Option<Sas>,
     hello_sent: bool,
     /// An engine may lose what arrives in one batch with the end of its own handshake (rtc 0.21.1 does), so
     /// that our first hello may be lost; by its hello the peer shows that it is ready for ours.
@@ -175,6 +195,8 @@ impl Chat {
             next_seq: 1,
             known_to_peer: false,
             open: false,
+            certificates: None,
+            sas: None,
             hello_sent: false,
             hello_again: false,
             hello_received: false,
@@ -203,9 +225,11 @@ impl Chat {
         self.texts.iter().map(|(_, text)| text.message_id)
     }
 
-    pub(crate) fn channel_opened(&mut self) {
+    /// `certificates` are what the short string is to bind; without them there is none.
+    pub(crate) fn channel_opened(&mut self, certificates: Option<Certificates>) {
         self.channel_closed();
         self.open = true;
+        self.certificates = certificates;
     }
 
     /// What was not acknowledged goes again over the next channel.
@@ -214,6 +238,8 @@ impl Chat {
         self.hello_sent = false;
         self.hello_again = false;
         self.hello_received = false;
+        self.certificates = None;
+        self.sas = None;
         self.sent = 0;
         self.typing = None;
         self.rejoined_as = None;
@@ -296,7 +322,7 @@ impl Chat {
         v1::ChatHello {
             session_id: self.session_id.clone(),
             display_name: self.identity.display_name.clone(),
-            features: Vec::new(),
+            features: self.certificates.iter().map(|_| SAS_FEATURE.to_owned()).collect(),
             user_agent: self.identity.user_agent.clone(),
             heard_session_id: self.heard_session.clone().unwrap_or_default(),
             heard_seq: self.heard_seq,
@@ -318,6 +344,9 @@ impl Chat {
         if std::mem::take(&mut self.profile_wanted) {
             let display_name = self.identity.display_name.clone();
             return Some(Frame::Profile(v1::ChatProfile { display_name }));
+        }
+        if let Some(step) = self.sas.as_mut().and_then(Sas::next_step) {
+            return Some(Frame::Sas(step));
         }
         if let Some(active) = self.typing.take() {
             return Some(Frame::Typing(v1::ChatTyping { active }));

@@ -2,7 +2,7 @@
 
 use std::{net::IpAddr, time::Duration};
 
-use crate::CaCertificate;
+use crate::{CaCertificate, Code, Seal, seal::SERVER_NAME};
 
 /// How to join a room. Start from [`Config::new`] and change what differs.
 #[derive(Clone, Debug)]
@@ -13,6 +13,8 @@ pub struct Config {
     pub ca_certificate: Option<CaCertificate>,
     /// The room's name; the server's limit is 128 bytes of printable UTF-8.
     pub room: String,
+    /// For a sealed room: then `room` is the locator of its code, and the server learns no name, description or candidate.
+    pub seal: Option<Seal>,
     /// What others are shown; the server's limit is 64 bytes of printable UTF-8.
     pub display_name: String,
     /// Program and version, for operators.
@@ -48,6 +50,7 @@ impl Config {
             server: server.into(),
             ca_certificate: None,
             room: room.into(),
+            seal: None,
             display_name: display_name.into(),
             user_agent: concat!("patchcord-peer/", env!("CARGO_PKG_VERSION")).into(),
             connect_policy: ConnectPolicy::Newcomer,
@@ -61,6 +64,17 @@ impl Config {
             candidates_per_peer_max: 64,
             queued_texts_max: 1024,
         }
+    }
+
+    /// The defaults for the sealed room of `code` at `server`.
+    pub fn sealed(server: impl Into<String>, code: Code, display_name: impl Into<String>) -> Self {
+        let room = code.locator().to_owned();
+        Self { seal: Some(Seal { code, guesses_used: 0 }), ..Self::new(server, room, display_name) }
+    }
+
+    /// In a sealed room the server is not to learn names.
+    pub(crate) fn name_for_server(&self) -> &str {
+        if self.seal.is_some() { SERVER_NAME } else { &self.display_name }
     }
 }
 

@@ -24,12 +24,14 @@ use webrtc::{
 };
 
 mod callbacks;
+mod certificate;
 mod path;
 mod settings;
 
 use callbacks::Callbacks;
+pub(crate) use certificate::{Certificate, Fingerprint};
 use path::{Signaled, selected_path};
-use settings::{configuration, settings};
+use settings::{configuration, local_addresses, settings};
 
 use crate::{
     CaCertificate, CandidateType, ConnectionState, IceServer, IceTransportPolicy, Path, candidate_gate,
@@ -44,9 +46,6 @@ const CHAT_CHANNEL_ID: u16 = 0;
 
 /// Bytes handed to the channel and not yet acknowledged by SCTP; more have to wait.
 const SEND_BUFFER_BYTES_MAX: usize = 1 << 20;
-
-/// Addresses to gather candidates on; each costs a socket a connection.
-const LOCAL_ADDRESSES_MAX: usize = 8;
 
 /// Callbacks waiting to be handled. A candidate that does not fit is lost, as on a network.
 const EVENTS_MAX: usize = 256;
@@ -66,6 +65,7 @@ impl<E: std::fmt::Display> From<(&str, E)> for EngineError {
 /// What a connection is made with.
 #[derive(Clone, Debug)]
 pub(crate) struct ConnectionConfig {
+    pub certificate: Certificate,
     pub ice_servers: Vec<IceServer>,
     /// Trusted beside the platform's authorities, for TURN over TLS.
     pub ca_certificate: Option<CaCertificate>,
@@ -135,7 +135,7 @@ impl Connection {
             return Err(EngineError("nothing but relays may be used, and there is no TURN server".into()));
         }
         let builder = PeerConnectionBuilder::new()
-            .with_configuration(configuration(ice_servers, config.ice_transport_policy))
+            .with_configuration(configuration(ice_servers, config))
             .with_setting_engine(settings(relay_only, &local_addresses))
             .with_runtime(Arc::new(SettlingRuntime::new(channel_open.clone())))
             .with_handler(Arc::new(Callbacks {
@@ -213,7 +213,7 @@ impl Connection {
         let ca_certificate = config.ca_certificate.as_ref();
         let ice_servers =
             self.turn_shims.serve(&config.ice_servers, ca_certificate, &self.local_addresses).await;
-        let configuration = configuration(ice_servers, config.ice_transport_policy);
+        let configuration = configuration(ice_servers, config);
         let set = self.engine.set_configuration(configuration).await;
         set.map_err(|error| ("cannot change the ICE servers", error).into())
     }
@@ -376,27 +376,6 @@ impl Channel {
     pub(crate) async fn send(&self, frame: Bytes) -> Result<(), EngineError> {
         self.0.send(BytesMut::from(frame)).await.map_err(|error| ("the channel is closed", error).into())
     }
-}
-
-/// The addresses to gather host candidates on: those that were chosen, else every interface's but loopback
-/// and link-local (RFC 8445 section 5.1.1.1) as they are now, else loopback, so that peers of one host connect
-/// without a network.
-fn local_addresses(chosen: &[IpAddr]) -> Vec<IpAddr> {
-    if !chosen.is_empty() {
-        return chosen.to_vec();
-    }
-    let interfaces = if_addrs::get_if_addrs().unwrap_or_default();
-    let (loopback, others): (Vec<_>, Vec<_>) = interfaces
-        .into_iter()
-        .filter(|interface| !interface.is_link_local())
-        .map(|interface| interface.ip())
-        .partition(IpAddr::is_loopback);
-    let mut addresses = if others.is_empty() { loopback } else { others };
-    // In one order, however the system lists them: a change is then one.
-    addresses.sort();
-    addresses.dedup();
-    addresses.truncate(LOCAL_ADDRESSES_MAX);
-    addresses
 }
 
 #[cfg(test)]

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, SystemTime};
 
-use crate::{PeerId, Untrusted};
+use crate::{PeerId, ShortString, Untrusted};
 
 /// One thing that happened. Events of one peer come in order; [`Event::Ended`] is the last.
 ///
@@ -33,6 +33,27 @@ pub enum Event {
         peer_id: PeerId,
         /// Why.
         reason: LeaveReason,
+    },
+    /// In a sealed room: a peer proved that it knows the code, and bound its certificate to that. Told again for each
+    /// exchange; users who want to can compare the string.
+    Verified {
+        /// Who.
+        peer_id: PeerId,
+        /// The same on both sides.
+        string: ShortString,
+    },
+    /// In an open room: what both users see alike when nobody is between them. Nothing is proved before they have
+    /// compared it, by voice or any other way that the server does not carry. Told for each channel.
+    ShortString {
+        /// With whom.
+        peer_id: PeerId,
+        /// To be compared.
+        string: ShortString,
+    },
+    /// In a sealed room: how many wrong codes were tried on this client, to be kept with the code. It is used up at 16.
+    GuessesUsed {
+        /// Of this code and client, so far.
+        used: u32,
     },
     /// A connection changed its state or its path, or its round trip moved by a quarter.
     Connection {
@@ -261,6 +282,8 @@ pub enum ProblemCode {
     PeerMisbehaved,
     /// The server rejected a request.
     Rejected,
+    /// A peer knows another code than we do, or none.
+    OtherCode,
 }
 
 impl ProblemCode {
@@ -273,6 +296,7 @@ impl ProblemCode {
             Self::MeshFull => "mesh_full",
             Self::PeerMisbehaved => "peer_misbehaved",
             Self::Rejected => "rejected",
+            Self::OtherCode => "other_code",
         }
     }
 }

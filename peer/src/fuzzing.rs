@@ -7,6 +7,10 @@ use crate::{
     negotiation::{self, Candidate, DescriptionKind, Input, Output},
 };
 
+mod sealed;
+
+pub use sealed::Sealed;
+
 /// See the function itself.
 pub fn fingerprint(sdp: &str) -> Option<String> {
     negotiation::fingerprint(sdp)
@@ -43,14 +47,18 @@ impl Chat {
     #[expect(clippy::new_without_default, reason = "a session is not a value with a default")]
     pub fn new() -> Self {
         let session_ids = chat::SessionIds::new([7; 8]);
-        let identity =
-            chat::Identity { session_ids, display_name: "we".into(), user_agent: "fuzzing".into() };
+        let identity = chat::Identity {
+            session_ids,
+            room: "room".into(),
+            display_name: "we".into(),
+            user_agent: "fuzzing".into(),
+        };
         Self { chat: chat::Chat::new(identity), queued: 0 }
     }
 
     /// Another channel is open.
     pub fn channel_opened(&mut self) {
-        self.chat.channel_opened();
+        self.chat.channel_opened(Some(chat::Certificates { own: [1; 32], peer: [2; 32] }));
     }
 
     /// The channel is gone.

@@ -26,6 +26,8 @@ mod random;
 mod rate;
 mod room;
 mod runtime;
+mod sas;
+mod seal;
 mod signaling;
 #[cfg(feature = "simulation")]
 #[doc(hidden)]
@@ -46,5 +48,7 @@ pub use event::{
 pub use inspect::{Inspector, RoomChange, RoomCounters, RoomDetails, RoomPeer};
 pub use peer_id::PeerId;
 pub use room::{ConnectionReport, Departure, Recipients, Room, RoomInfo};
+pub use sas::ShortString;
+pub use seal::{Code, InvalidCode, Seal};
 pub use timeline::{ConnectionStep, TimelineEntry};
 pub use untrusted::Untrusted;

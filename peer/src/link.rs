@@ -12,6 +12,7 @@ use std::{
     time::Duration,
 };
 
+use bytes::Bytes;
 use tokio::{
     sync::{OwnedSemaphorePermit, mpsc, oneshot},
     time::Instant,
@@ -36,12 +37,15 @@ mod not_relayed;
 mod recovering;
 mod recovery;
 mod returning;
+mod sealing;
 mod watching;
 
 pub(crate) use events::EventSender;
 pub(crate) use handle::{LinkContext, LinkHandle};
 use not_relayed::Retries;
 use recovery::Recovery;
+pub(crate) use sealing::SealContext;
+use sealing::Sealing;
 
 /// For the acknowledgement of our goodbye, and for the peer to close after we acknowledged its own.
 const BYE_TIMEOUT: Duration = Duration::from_secs(2);
@@ -59,6 +63,8 @@ pub(crate) enum Command {
         sdp: String,
     },
     Candidate(Candidate),
+    /// Of a sealed room.
+    Sealed(Bytes),
     Send(OutgoingText),
     Typing(bool),
     DisplayName(String),
@@ -95,6 +101,8 @@ pub(crate) enum Notice {
     Description { kind: DescriptionKind, sdp: String },
     /// To be relayed to the peer.
     Candidate(Candidate),
+    /// To be relayed to the peer.
+    Sealed(Bytes),
     /// The peer said goodbye and its channel is closed.
     SaidBye,
     /// Whether the channel is open.
@@ -138,12 +146,16 @@ struct Link {
     events: EventSender,
     chat: Chat,
     negotiation: Negotiation,
+    /// In a sealed room.
+    sealing: Option<Sealing>,
+    /// The user was told that the peer wants a sealed room.
+    told_of_code: bool,
     attempt: Option<Attempt>,
     /// Kept from one connection to the next that replaces it.
     mesh_place: Option<OwnedSemaphorePermit>,
     /// An open chat has lost its connection and is to get it back.
     recovery: Option<Recovery>,
-    /// The fingerprint of the peer's connection that we replaced: what it offers there is outdated.
+    /// The identity of the peer's connection that we replaced: what it offers there is outdated.
     abandoned: Option<String>,
     /// What the server did not pass on to the peer is said again.
     retries: Retries,
@@ -152,7 +164,7 @@ struct Link {
     state: ConnectionState,
     state_since: Instant,
     path: Option<Path>,
-    remote_fingerprint: Option<String>,
+    remote_identity: Option<String>,
     /// What offers and what changes of name and typing the peer may still make us handle.
     offers: TokenBucket,
     control_frames: TokenBucket,
@@ -241,8 +253,10 @@ impl Link {
             Command::Expect if self.context.manual => {}
             // It waits for nothing; the peer may not know.
             Command::Expect => drop(self.lacks_relay().await),
+            Command::Description { .. } | Command::Candidate(_) if !self.takes_clear().await => {}
             Command::Description { kind, sdp } => self.remote_description(kind, sdp).await,
             Command::Candidate(candidate) => self.negotiate(Input::RemoteCandidate(candidate)).await,
+            Command::Sealed(payload) => self.sealed(payload).await,
             Command::Send(text) => {
                 self.receipts(vec![text.message_id], DeliveryState::Queued).await;
                 self.chat.queue(text);
@@ -262,7 +276,7 @@ impl Link {
             }
             Command::Signaling(state) => self.signaling = state,
             Command::IceServers(ice_servers) => self.context.connection.ice_servers = ice_servers,
-            Command::PeerUpdated(peer) => self.update(peer).await,
+            Command::PeerUpdated(peer) => self.update_by_server(peer).await,
             Command::PeerLeft(reason) => self.peer_left(reason).await,
             Command::Rejoined { own_id } => self.rejoined(own_id).await,
             Command::PeerReturned { server_id } => self.peer_returned(server_id).await,

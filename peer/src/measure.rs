@@ -12,7 +12,7 @@ use bytes::Bytes;
 
 use crate::{
     IceTransportPolicy,
-    connection::{Connection, ConnectionConfig, ConnectionEvent, EngineError},
+    connection::{Certificate, Connection, ConnectionConfig, ConnectionEvent, EngineError},
     negotiation::DescriptionKind,
 };
 
@@ -52,6 +52,7 @@ impl Pair {
     /// When the engine refuses or the channel does not open.
     pub async fn open() -> Result<Self, MeasureError> {
         let config = ConnectionConfig {
+            certificate: Certificate::generate()?,
             ice_servers: Vec::new(),
             ca_certificate: None,
             ice_transport_policy: IceTransportPolicy::All,

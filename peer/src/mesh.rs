@@ -7,7 +7,6 @@ use std::{
     time::Duration,
 };
 
-use patchcord_proto::v1::signal_request as request;
 use tokio::{
     sync::{mpsc, oneshot, watch},
     time::Instant,
@@ -297,6 +296,11 @@ impl Mesh {
             SignalingEvent::Candidate { from, candidate } => {
                 self.command_server_id(&from, Command::Candidate(candidate));
             }
+            SignalingEvent::Sealed { from, payload } => {
+                if let Some(command) = self.admit_stranger(&from, Command::Sealed(payload)) {
+                    self.command_server_id(&from, command);
+                }
+            }
             SignalingEvent::IceServers(ice_servers) => self.set_ice_servers(&ice_servers),
             SignalingEvent::Rejected { again: Some((server_id, retry_after)), .. } => {
                 self.command_server_id(&server_id, Command::NotRelayed { retry_after });
@@ -378,15 +382,6 @@ impl Mesh {
             stranger.peer = peer;
         } else if let Some(peer_id) = self.by_server_id.get(&peer.id).cloned() {
             self.command(&peer_id, Command::PeerUpdated(Peer { id: peer_id.clone(), ..peer }));
-        }
-    }
-
-    /// A request that the server does not take is lost; what depends on it times out and says so.
-    fn request(&self, message: request::Message) {
-        if let Some(signaling) = &self.signaling
-            && !signaling.try_send(message)
-        {
-            tracing::warn!("signaling is stuck; a request is lost");
         }
     }
 }

@@ -293,6 +293,13 @@ pub(crate) fn username_fragments(sdp: &str) -> Vec<String> {
     attribute_values(sdp, "a=ice-ufrag:").map(str::to_owned).collect()
 }
 
+/// Which connection a session description is of: the session id of its origin (JSEP, RFC 9429 section 5.2.1: one for the
+/// life of a connection) and the certificate fingerprint.
+pub(crate) fn connection_identity(sdp: &str) -> Option<String> {
+    let session_id = attribute_values(sdp, "o=").next()?.split_ascii_whitespace().nth(1)?;
+    Some(format!("{session_id} {}", fingerprint(sdp)?))
+}
+
 /// The certificate fingerprint of a session description (RFC 8122): another one is another connection.
 pub(crate) fn fingerprint(sdp: &str) -> Option<String> {
     attribute_values(sdp, "a=fingerprint:").next().map(str::to_ascii_lowercase)

@@ -8,6 +8,7 @@ use std::{
     time::{Duration, SystemTime},
 };
 
+use parking_lot::Mutex;
 use patchcord_proto::limits::{CHAT_TEXT_BYTES_MAX, DISPLAY_NAME_BYTES_MAX};
 use tokio::sync::{Semaphore, mpsc, oneshot, watch};
 use tokio_util::sync::CancellationToken;
@@ -16,9 +17,10 @@ use crate::{
     Config, ConnectPolicy, ConnectionState, EndReason, Event, JoinError, MessageId, Path, Peer, PeerId,
     SendError, TextKind, TimelineEntry,
     chat::{Identity, OutgoingText, SessionIds},
-    connection::ConnectionConfig,
-    link::LinkContext,
+    connection::{Certificate, ConnectionConfig},
+    link::{LinkContext, SealContext},
     mesh::{Ask, Mesh},
+    seal::Guesses,
     signaling::Signaling,
 };
 
@@ -124,15 +126,22 @@ impl Room {
         let context = LinkContext {
             identity: Identity {
                 session_ids: session_ids()?,
+                room: config.room.as_str().into(),
                 display_name: config.display_name.clone(),
                 user_agent: config.user_agent.clone(),
             },
             connection: ConnectionConfig {
+                certificate: Certificate::generate().map_err(|error| JoinError::Engine(error.to_string()))?,
                 ice_servers: joined.ice_servers.iter().chain(&config.ice_servers).cloned().collect(),
                 ca_certificate: config.ca_certificate.clone(),
                 ice_transport_policy: config.ice_transport_policy,
                 local_addresses: config.local_addresses.clone(),
             },
+            seal: config.seal.as_ref().map(|seal| SealContext {
+                code: seal.code.clone(),
+                guesses: Arc::new(Mutex::new(Guesses::with_used(seal.guesses_used))),
+                identity_key: None,
+            }),
             connect_timeout: config.connect_timeout,
             candidates_max: config.candidates_per_peer_max,
             mesh: Arc::new(Semaphore::new(

@@ -63,6 +63,10 @@ pub(crate) enum SignalingEvent {
         from: PeerId,
         candidate: Candidate,
     },
+    Sealed {
+        from: PeerId,
+        payload: Bytes,
+    },
     Rejected {
         code: response::rejected::Code,
         message: String,
@@ -131,7 +135,7 @@ impl Signaling {
     ) -> Result<(Self, Joined, mpsc::Receiver<SignalingEvent>), JoinError> {
         let join = request::Join {
             room: config.room.clone(),
-            display_name: config.display_name.clone(),
+            display_name: config.name_for_server().to_owned(),
             user_agent: config.user_agent.clone(),
             access_token: String::new(),
         };

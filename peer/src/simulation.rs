@@ -124,7 +124,9 @@ impl Line {
             SignalingEvent::Removed { message } | SignalingEvent::Ended { reason: message } => {
                 Told::Ended(message)
             }
-            SignalingEvent::Description { .. } | SignalingEvent::IceServers(_) => Told::Other,
+            SignalingEvent::Description { .. }
+            | SignalingEvent::Sealed { .. }
+            | SignalingEvent::IceServers(_) => Told::Other,
         })
     }
 }

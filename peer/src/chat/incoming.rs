@@ -8,8 +8,11 @@ use patchcord_proto::{
 };
 use prost::Message as _;
 
-use super::{Chat, FEATURES_MAX, Heard, IncomingText, SESSION_ID_BYTES, Violation};
-use crate::{MessageId, TextKind, Untrusted};
+use super::{Chat, FEATURES_MAX, Heard, IncomingText, SAS_FEATURE, SESSION_ID_BYTES, Violation};
+use crate::{
+    MessageId, TextKind, Untrusted,
+    sas::{self, Place, Sas},
+};
 
 impl Chat {
     /// Takes a frame of the peer's. Also gives the own texts that are now known to be delivered.
@@ -45,6 +48,7 @@ impl Chat {
                 Ok((Some(Heard::Bye), Vec::new()))
             }
             Frame::ByeAck(_) => Ok((Some(Heard::ByeAcknowledged), Vec::new())),
+            Frame::Sas(step) => Ok((self.handle_sas(step)?, Vec::new())),
         }
     }
 
@@ -67,11 +71,35 @@ impl Chat {
         };
         self.hello_received = true;
         self.hello_again = self.hello_sent;
+        if hello.features.iter().any(|feature| feature == SAS_FEATURE) {
+            self.sas = self.begin_sas(&hello.session_id);
+        }
         let forgotten = forgotten || !knows_us && self.known_to_peer;
         let failed = if forgotten { self.begin_anew() } else { Vec::new() };
         self.known_to_peer = knows_us;
         let delivered = if knows_us { self.take_through(hello.heard_seq) } else { Vec::new() };
         Ok((Some(Heard::Open { display_name, failed }), delivered))
+    }
+
+    fn begin_sas(&self, peer_session_id: &[u8]) -> Option<Sas> {
+        let certificates = self.certificates?;
+        let place = Place {
+            room: &self.identity.room,
+            own_session_id: &self.session_id,
+            peer_session_id,
+            own_fingerprint: certificates.own,
+            peer_fingerprint: certificates.peer,
+        };
+        Sas::new(&place, None)
+    }
+
+    fn handle_sas(&mut self, step: v1::ChatSas) -> Result<Option<Heard>, Violation> {
+        // Of a peer that was not told that we take part.
+        let Some(sas) = &mut self.sas else { return Ok(None) };
+        Ok(match sas.handle(step)? {
+            sas::Outcome::Ready { string, .. } => Some(Heard::ShortString(string)),
+            sas::Outcome::Nothing | sas::Outcome::Identified(_) => None,
+        })
     }
 
     /// The peer has forgotten this session, because it was told that we had left: both sides count from the

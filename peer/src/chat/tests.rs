@@ -10,6 +10,7 @@ use super::*;
 fn identity(number: u8) -> Identity {
     Identity {
         session_ids: SessionIds::new([number; 8]),
+        room: "lobby".into(),
         display_name: format!("peer{number}"),
         user_agent: "test".into(),
     }
@@ -56,7 +57,7 @@ impl Pair {
 
     fn open(&mut self) {
         self.close();
-        self.sides.iter_mut().for_each(Chat::channel_opened);
+        self.sides.iter_mut().for_each(|side| side.channel_opened(None));
     }
 
     fn close(&mut self) {
@@ -199,7 +200,7 @@ proptest! {
     #[test]
     fn no_bytes_make_it_panic(frames in proptest::collection::vec(proptest::collection::vec(any::<u8>(), 0..64), 0..20)) {
         let mut chat = chat(1);
-        chat.channel_opened();
+        chat.channel_opened(None);
         for frame in frames {
             let _ = chat.handle(&frame);
             let _ = chat.next_frame();
@@ -271,4 +272,29 @@ fn many_texts_are_acknowledged_by_one_receipt_but_not_too_many() {
     assert!(pair.sides[1].receipt_is_urgent());
     assert!(pair.send(1));
     assert!(!pair.send(1), "one receipt acknowledges them all");
+}
+
+#[test]
+fn both_sides_of_a_channel_get_one_string_and_a_strange_certificate_ends_it() {
+    let own = [[1; 32], [2; 32]];
+    for seen in [own[0], [9; 32]] {
+        let mut sides = [chat(1), chat(2)];
+        sides[0].channel_opened(Some(Certificates { own: own[0], peer: own[1] }));
+        sides[1].channel_opened(Some(Certificates { own: own[1], peer: seen }));
+        let (mut strings, mut violations) = (Vec::new(), Vec::new());
+        for from in (0..2).cycle().take(12) {
+            while let Some((frame, _)) = sides[from].next_frame() {
+                match sides[1 - from].handle(&frame) {
+                    Ok((Some(Heard::ShortString(string)), _)) => strings.push(string),
+                    Ok(_) => {}
+                    Err(violation) => violations.push(violation),
+                }
+            }
+        }
+        if seen == own[0] {
+            assert!(violations.is_empty() && strings.len() == 2 && strings[0] == strings[1]);
+        } else {
+            assert_eq!(violations, [Violation::Sas(sas::Broken::OtherCertificate)]);
+        }
+    }
 }

@@ -8,6 +8,7 @@ use webrtc::peer_connection::{
     SettingEngineBuilder,
 };
 
+use super::ConnectionConfig;
 use crate::{IceServer, IceTransportPolicy};
 
 /// Silence until the state is disconnected, and from there until it is failed (the engine's defaults are
@@ -27,19 +28,23 @@ const ICE_CHECKS_MAX: u16 = 500;
 const SRFLX_ACCEPTANCE_WAIT: Duration = Duration::from_millis(100);
 const RELAY_ACCEPTANCE_WAIT: Duration = Duration::from_millis(500);
 
-pub(super) fn configuration(servers: Vec<IceServer>, policy: IceTransportPolicy) -> RTCConfiguration {
+/// Addresses to gather candidates on; each costs a socket a connection.
+const LOCAL_ADDRESSES_MAX: usize = 8;
+
+pub(super) fn configuration(servers: Vec<IceServer>, config: &ConnectionConfig) -> RTCConfiguration {
     let ice_servers = servers.into_iter().map(|server| RTCIceServer {
         urls: server.urls,
         username: server.username,
         credential: server.credential,
     });
-    let policy = match policy {
+    let policy = match config.ice_transport_policy {
         IceTransportPolicy::All => RTCIceTransportPolicy::All,
         IceTransportPolicy::Relay => RTCIceTransportPolicy::Relay,
     };
     RTCConfigurationBuilder::new()
         .with_ice_servers(ice_servers.collect())
         .with_ice_transport_policy(policy)
+        .with_certificates(vec![config.certificate.engine.clone()])
         .build()
 }
 
@@ -63,4 +68,25 @@ pub(super) fn settings(relay_only: bool, local_addresses: &[IpAddr]) -> SettingE
         .with_multicast_dns_mode(MulticastDnsMode::Disabled)
         .with_include_loopback_candidate(local_addresses.iter().any(IpAddr::is_loopback))
         .build()
+}
+
+/// The addresses to gather host candidates on: those that were chosen, else every interface's but loopback
+/// and link-local (RFC 8445 section 5.1.1.1) as they are now, else loopback, so that peers of one host connect
+/// without a network.
+pub(super) fn local_addresses(chosen: &[IpAddr]) -> Vec<IpAddr> {
+    if !chosen.is_empty() {
+        return chosen.to_vec();
+    }
+    let interfaces = if_addrs::get_if_addrs().unwrap_or_default();
+    let (loopback, others): (Vec<_>, Vec<_>) = interfaces
+        .into_iter()
+        .filter(|interface| !interface.is_link_local())
+        .map(|interface| interface.ip())
+        .partition(IpAddr::is_loopback);
+    let mut addresses = if others.is_empty() { loopback } else { others };
+    // In one order, however the system lists them: a change is then one.
+    addresses.sort();
+    addresses.dedup();
+    addresses.truncate(LOCAL_ADDRESSES_MAX);
+    addresses
 }

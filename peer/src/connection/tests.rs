@@ -3,6 +3,7 @@
 use std::{net::Ipv4Addr, time::Duration};
 
 use super::*;
+use crate::negotiation::connection_identity;
 
 mod lossy;
 mod restart;
@@ -11,6 +12,7 @@ const PATIENCE: Duration = Duration::from_secs(20);
 
 async fn connection() -> Connection {
     let config = ConnectionConfig {
+        certificate: Certificate::generate().unwrap(),
         ice_servers: Vec::new(),
         ca_certificate: None,
         ice_transport_policy: IceTransportPolicy::All,
@@ -103,4 +105,31 @@ async fn what_is_sent_the_moment_a_channel_opens_arrives() {
         connect(&mut a, &mut b, |event| matches!(event, ConnectionEvent::ChannelMessage(_))).await;
         sender.await.unwrap();
     }
+}
+
+#[tokio::test]
+async fn each_sees_the_certificate_of_the_other_and_a_connection_names_itself_in_every_description() {
+    let config = |certificate: &Certificate| ConnectionConfig {
+        certificate: certificate.clone(),
+        ice_servers: Vec::new(),
+        ca_certificate: None,
+        ice_transport_policy: IceTransportPolicy::All,
+        local_addresses: vec![Ipv4Addr::LOCALHOST.into()],
+    };
+    let certificates = [Certificate::generate().unwrap(), Certificate::generate().unwrap()];
+    let mut a = Connection::new(&config(&certificates[0])).await.unwrap();
+    let mut b = Connection::new(&config(&certificates[1])).await.unwrap();
+    let mut again = Connection::new(&config(&certificates[0])).await.unwrap();
+    assert_eq!(a.remote_fingerprint().await, None);
+    connect(&mut a, &mut b, |event| matches!(event, ConnectionEvent::ChannelOpen)).await;
+    assert_eq!(b.remote_fingerprint().await, Some(certificates[0].fingerprint()));
+    assert_eq!(a.remote_fingerprint().await, Some(certificates[1].fingerprint()));
+    let first = a.describe(DescriptionKind::Offer).await.unwrap();
+    a.rollback().await.unwrap();
+    a.restart_ice();
+    let restarted = a.describe(DescriptionKind::Offer).await.unwrap();
+    let another = again.describe(DescriptionKind::Offer).await.unwrap();
+    assert_ne!(connection_identity(&first), None);
+    assert_eq!(connection_identity(&first), connection_identity(&restarted));
+    assert_ne!(connection_identity(&first), connection_identity(&another));
 }

@@ -54,6 +54,9 @@ impl Link {
             Some(Heard::Typing(active)) => {
                 self.events.send(Event::Typing { peer_id, active }).await;
             }
+            Some(Heard::ShortString(string)) => {
+                self.events.send(Event::ShortString { peer_id, string }).await;
+            }
             Some(Heard::Profile { display_name }) => self.renamed(display_name).await,
             Some(Heard::Rejoined { peer_id }) => match PeerId::parse(&peer_id) {
                 Some(server_id) => self.notify(Notice::Claim { server_id }).await,

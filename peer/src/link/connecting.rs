@@ -9,7 +9,9 @@ use crate::{
     ConnectionState, ConnectionStep, Event, ProblemCode,
     candidate_gate::candidate_type,
     connection::{Connection, ConnectionEvent, EngineError},
-    negotiation::{Candidate, DescriptionKind, Input, Negotiation, Output, fingerprint, username_fragments},
+    negotiation::{
+        Candidate, DescriptionKind, Input, Negotiation, Output, connection_identity, username_fragments,
+    },
 };
 
 impl Link {
@@ -40,14 +42,14 @@ impl Link {
                 tracing::debug!(peer_id = %self.peer_id, "ignored an offer: they come too fast");
                 return;
             }
-            let offered = fingerprint(&sdp);
+            let offered = connection_identity(&sdp);
             if offered.is_some() && offered == self.abandoned {
                 tracing::debug!(peer_id = %self.peer_id, "ignored an offer on a connection that was replaced");
                 return;
             }
             self.timeline.add(ConnectionStep::OfferReceived);
-            // Another certificate: the peer has begun a new connection and forgotten ours.
-            let replaced = self.remote_fingerprint.is_some() && self.remote_fingerprint != offered;
+            // The peer has begun a new connection and forgotten ours.
+            let replaced = self.remote_identity.is_some() && self.remote_identity != offered;
             if replaced && self.chat.is_open() {
                 self.begin_recovery();
             }
@@ -90,7 +92,7 @@ impl Link {
             Ok(connection) => {
                 let now = Instant::now();
                 self.negotiation = Negotiation::new(self.polite, self.context.candidates_max);
-                self.remote_fingerprint = None;
+                self.remote_identity = None;
                 // A recovery has its own.
                 self.deadline = self.recovery.is_none().then(|| now + self.context.connect_timeout);
                 self.attempt = Some(Attempt {
@@ -122,7 +124,7 @@ impl Link {
 
     /// Feeds the negotiation and carries out what it says, in order.
     pub(super) async fn negotiate(&mut self, input: Input) {
-        let mut next = Some(input);
+        let mut next = self.when_sealed(input).await;
         while let Some(input) = next.take() {
             for output in self.negotiation.handle(input) {
                 match self.carry_out(output).await {
@@ -152,7 +154,7 @@ impl Link {
             Output::RestartIce => connection.restart_ice(),
             Output::Rollback => connection.rollback().await?,
             Output::SetRemoteDescription { kind, sdp } => {
-                self.remote_fingerprint = fingerprint(&sdp);
+                self.remote_identity = connection_identity(&sdp);
                 let fragments = username_fragments(&sdp);
                 let known = std::mem::replace(&mut attempt.remote_fragments, fragments);
                 // The peer begins another ICE generation.
@@ -177,9 +179,9 @@ impl Link {
                     DescriptionKind::Offer => ConnectionStep::OfferSent,
                     DescriptionKind::Answer => ConnectionStep::AnswerSent,
                 });
-                self.notify(Notice::Description { kind, sdp }).await;
+                self.say_description(kind, sdp).await;
             }
-            Output::SendCandidate(candidate) => self.notify(Notice::Candidate(candidate)).await,
+            Output::SendCandidate(candidate) => self.say_candidate(candidate).await,
         }
         Ok(None)
     }
@@ -196,7 +198,13 @@ impl Link {
             ConnectionEvent::State(_) => {}
             ConnectionEvent::Relay { url, trouble } => self.relay(url, trouble),
             ConnectionEvent::LocalCandidate(candidate) => self.local_candidate(candidate).await,
-            ConnectionEvent::ChannelOpen => self.chat.channel_opened(),
+            ConnectionEvent::ChannelOpen if !self.channel_leads_to_the_peer().await => {
+                self.misbehaved("its certificate is not the one that it proved to have").await;
+            }
+            ConnectionEvent::ChannelOpen => {
+                let certificates = self.certificates().await;
+                self.chat.channel_opened(certificates);
+            }
             ConnectionEvent::ForeignChannel => self.misbehaved("it opened a channel nobody asked for").await,
             ConnectionEvent::ChannelMessage(frame) => self.frame(&frame).await,
             // Nothing was heard for so long that either side's engine has given up.
@@ -245,7 +253,7 @@ impl Link {
         let Some(attempt) = self.attempt.take() else { return };
         attempt.connection.close().await;
         self.path = None;
-        self.remote_fingerprint = None;
+        self.remote_identity = None;
         if was_open {
             self.notify(Notice::Open(false)).await;
             self.events.send(Event::ChannelClosed { peer_id: self.peer_id.clone() }).await;

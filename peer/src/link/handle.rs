@@ -11,7 +11,7 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-use super::{Command, EventSender, Link, Notice, Retries};
+use super::{Command, EventSender, Link, Notice, Retries, SealContext, Sealing};
 use crate::{
     ConnectionState, Event, Peer, PeerId, SignalingState,
     chat::{Chat, Identity},
@@ -37,6 +37,8 @@ const CONTROL_FRAME_INTERVAL: Duration = Duration::from_millis(250);
 pub(crate) struct LinkContext {
     pub identity: Identity,
     pub connection: ConnectionConfig,
+    /// In a sealed room.
+    pub seal: Option<SealContext>,
     pub connect_timeout: Duration,
     pub candidates_max: usize,
     pub mesh: Arc<Semaphore>,
@@ -62,10 +64,14 @@ impl LinkHandle {
         let (commands, command_rx) = mpsc::channel(COMMANDS_MAX);
         let undelivered = Arc::<AtomicUsize>::default();
         let polite = *own_id < peer.id;
+        let fingerprint = context.connection.certificate.fingerprint();
+        let sealing = context.seal.as_ref().map(|seal| Sealing::new(seal, own_id, &peer.id, fingerprint));
         let link = Link {
             events: EventSender::new(context.events.clone(), context.leaving.clone(), context.over.clone()),
             chat: Chat::new(context.identity.clone()),
             negotiation: Negotiation::new(polite, context.candidates_max),
+            sealing,
+            told_of_code: false,
             attempt: None,
             mesh_place: None,
             recovery: None,
@@ -76,7 +82,7 @@ impl LinkHandle {
             state: ConnectionState::New,
             state_since: Instant::now(),
             path: None,
-            remote_fingerprint: None,
+            remote_identity: None,
             offers: TokenBucket::new(OFFERS_BURST, OFFER_INTERVAL, Instant::now()),
             control_frames: TokenBucket::new(CONTROL_FRAMES_BURST, CONTROL_FRAME_INTERVAL, Instant::now()),
             undelivered: undelivered.clone(),

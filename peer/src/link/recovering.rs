@@ -70,7 +70,7 @@ impl Link {
                     self.timeline.add(ConnectionStep::AddressesChanged);
                 }
                 self.timeline.add(ConnectionStep::NewConnection(number));
-                self.abandoned = self.remote_fingerprint.take().or(self.abandoned.take());
+                self.abandoned = self.remote_identity.take().or(self.abandoned.take());
                 self.close_connection(ConnectionState::Disconnected).await;
                 if self.begin().await {
                     self.negotiate(Input::Connect).await;

@@ -9,6 +9,7 @@ impl Link {
     pub(super) async fn rejoined(&mut self, own_id: PeerId) {
         self.own_id = own_id;
         self.set_polite();
+        self.begin_exchange_anew();
         if self.chat.is_open() {
             self.chat.say_rejoined(self.own_id.to_string());
         } else {
@@ -21,6 +22,7 @@ impl Link {
         self.server_id = server_id;
         self.peer_gone = false;
         self.set_polite();
+        self.begin_exchange_anew();
         self.update(Peer { attached: true, ..self.peer.clone() }).await;
     }
 

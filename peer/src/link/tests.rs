@@ -8,7 +8,7 @@ use super::{handle::OFFERS_BURST, *};
 use crate::{
     CandidateType, IceTransportPolicy, ProblemCode, TextKind, Untrusted,
     chat::{Identity, SessionIds},
-    connection::ConnectionConfig,
+    connection::{Certificate, ConnectionConfig},
     negotiation::username_fragments,
 };
 
@@ -38,6 +38,7 @@ fn end(own: &str, other: &str, connect_timeout: Duration) -> End {
 
 fn on_loopback(ice_transport_policy: IceTransportPolicy) -> ConnectionConfig {
     ConnectionConfig {
+        certificate: Certificate::generate().unwrap(),
         ice_servers: Vec::new(),
         ca_certificate: None,
         ice_transport_policy,
@@ -50,11 +51,13 @@ fn end_with(own: &str, other: &str, connect_timeout: Duration, connection: Conne
     let (notice_tx, notices) = mpsc::channel(64);
     let context = LinkContext {
         identity: Identity {
-            session_ids: SessionIds::new([own.as_bytes()[0]; 8]),
+            room: "room".into(),
+            session_ids: SessionIds::new(getrandom::u64().unwrap().to_be_bytes()),
             display_name: own.into(),
             user_agent: "test".into(),
         },
         connection,
+        seal: None,
         connect_timeout,
         candidates_max: 64,
         mesh: Arc::new(Semaphore::new(7)),

@@ -95,6 +95,7 @@ impl Session {
                 Told::Ended(reason)
             }
             SignalingEvent::Description { .. }
+            | SignalingEvent::Sealed { .. }
             | SignalingEvent::Rejected { .. }
             | SignalingEvent::IceServers(_)
             | SignalingEvent::Resuming => Told::Else,

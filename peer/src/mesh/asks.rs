@@ -24,9 +24,10 @@ impl Mesh {
             }
             Ask::DisplayName(name) => {
                 self.context.identity.display_name.clone_from(&name);
-                self.request(request::Message::UpdateProfile(request::UpdateProfile {
-                    display_name: name.clone(),
-                }));
+                if self.config.seal.is_none() {
+                    let display_name = name.clone();
+                    self.request(request::Message::UpdateProfile(request::UpdateProfile { display_name }));
+                }
                 self.command_all(|| Command::DisplayName(name.clone()));
             }
             Ask::Typing(active) => {

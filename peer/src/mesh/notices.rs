@@ -31,6 +31,10 @@ impl Mesh {
                     username_fragment: candidate.username_fragment,
                 }));
             }
+            Notice::Sealed(payload) => {
+                let to_peer_id = server_id.to_string();
+                self.request(request::Message::Sealed(request::Sealed { to_peer_id, payload }));
+            }
             Notice::SaidBye => {
                 member.said_bye = true;
                 self.let_go_of_the_gone();
@@ -52,6 +56,15 @@ impl Mesh {
                     self.undelivered.extend(undelivered.into_iter().map(|id| (id, peer_id.clone())));
                 }
             }
+        }
+    }
+
+    /// A request that the server does not take is lost; what depends on it times out and says so.
+    pub(super) fn request(&self, message: request::Message) {
+        if let Some(signaling) = &self.signaling
+            && !signaling.try_send(message)
+        {
+            tracing::warn!("signaling is stuck; a request is lost");
         }
     }
 }

@@ -67,6 +67,9 @@ pub(super) fn parse(message: response::Message) -> Option<SignalingEvent> {
                 username_fragment: candidate.username_fragment,
             },
         },
+        Message::Sealed(sealed) => {
+            SignalingEvent::Sealed { from: PeerId::parse(&sealed.from_peer_id)?, payload: sealed.payload }
+        }
         Message::IceServersUpdated(updated) => {
             SignalingEvent::IceServers(updated.ice_servers.into_iter().map(parse_ice_server).collect())
         }
@@ -74,7 +77,6 @@ pub(super) fn parse(message: response::Message) -> Option<SignalingEvent> {
         | Message::GoAway(_)
         | Message::Joined(_)
         | Message::Resumed(_)
-        | Message::Sealed(_)
         | Message::Pong(_) => return None,
     })
 }

@@ -1,6 +1,7 @@
 //! A real server on a port of its own, and rooms joined through it over loopback.
 #![allow(dead_code, reason = "each test file uses its part")]
 
+pub mod evil;
 pub mod wire;
 
 use std::{

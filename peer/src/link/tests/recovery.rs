@@ -8,7 +8,7 @@ use std::{
 use tokio::net::UdpSocket;
 
 use super::*;
-use crate::{ConnectionStep, SignalingState, negotiation::fingerprint};
+use crate::{ConnectionStep, SignalingState, negotiation::connection_identity};
 
 /// For a path to be seen dead and for a few attempts.
 const RECOVERY_PATIENCE: Duration = Duration::from_secs(90);
@@ -70,7 +70,7 @@ struct Wired {
     wire: Wire,
     /// How many offers were made.
     offers: Arc<AtomicUsize>,
-    fingerprints: Vec<Option<String>>,
+    identities: Vec<Option<String>>,
     /// How often the links have said that the server may be out of reach as well.
     doubts: usize,
     /// The next connection, not the next ICE generation, gets a wire that works.
@@ -83,7 +83,7 @@ impl Wired {
             pair: pair(),
             wire: Wire::new(true).await,
             offers: Arc::default(),
-            fingerprints: Vec::new(),
+            identities: Vec::new(),
             doubts: 0,
             mend_with_new_connection: false,
         };
@@ -103,14 +103,14 @@ impl Wired {
             Notice::Candidate(candidate) => Notice::Candidate(self.wire.replace(who, candidate)),
             Notice::Description { kind, sdp } => {
                 self.offers.fetch_add(usize::from(kind == DescriptionKind::Offer), Relaxed);
-                let fingerprint = fingerprint(&sdp);
-                if !self.fingerprints.contains(&fingerprint) {
+                let identity = connection_identity(&sdp);
+                if !self.identities.contains(&identity) {
                     // The first two are those of the connection that the test begins with.
-                    if self.fingerprints.len() >= 2 && self.mend_with_new_connection {
+                    if self.identities.len() >= 2 && self.mend_with_new_connection {
                         self.mend_with_new_connection = false;
                         self.wire = Wire::new(true).await;
                     }
-                    self.fingerprints.push(fingerprint);
+                    self.identities.push(identity);
                 }
                 Notice::Description { kind, sdp }
             }
@@ -213,13 +213,10 @@ async fn when_restarts_do_not_help_a_new_connection_carries_the_same_session_on(
         of_a.extend(more_of_a);
         of_b.extend(more_of_b);
     }
-    let already = count_receipts(&more_of_b, DeliveryState::Delivered);
-    let (more_of_a, more_of_b) = wired
-        .run(|a, b| {
-            count_receipts(a, DeliveryState::Delivered) == 20
-                && count_receipts(b, DeliveryState::Delivered) + already == 20
-        })
-        .await;
+    let delivered = |events: &[Event]| count_receipts(events, DeliveryState::Delivered);
+    let already = [delivered(&of_a), delivered(&more_of_b) + delivered(&of_b)];
+    let (more_of_a, more_of_b) =
+        wired.run(|a, b| [delivered(a) + already[0], delivered(b) + already[1]] == [20, 20]).await;
     of_a.extend(more_of_a);
     of_b.extend(more_of_b);
     assert!(messages(&first_of_a).is_empty());

@@ -76,6 +76,7 @@ impl Coturn {
         let (username, credential) = user.split_once(':').unwrap();
         let server = IceServer { urls: vec![url], username: username.into(), credential: credential.into() };
         ConnectionConfig {
+            certificate: Certificate::generate().unwrap(),
             ice_servers: vec![server],
             ca_certificate: Some(self.ca_certificate.clone()),
             ..on_loopback(IceTransportPolicy::Relay)

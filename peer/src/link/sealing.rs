@@ -1,0 +1,274 @@
+//! A link of a sealed room: nothing is negotiated before the peer has proved that it knows the code, and nothing in clear.
+//!
+//! Invariant: every description and candidate goes through the exchange, and a channel carries chat only to the certificate
+//! that was bound to it.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use parking_lot::Mutex;
+use patchcord_proto::v1::{Negotiation, NegotiationCandidate, negotiation::Message, sealed_refusal::Reason};
+
+use super::{Link, Notice};
+use crate::{
+    ConnectionState, Event, Peer, PeerId, ProblemCode,
+    chat::Certificates,
+    connection::Fingerprint,
+    negotiation::{Candidate, DescriptionKind, Input},
+    seal::{Broken, Code, Exchange, Guesses, Outcome, Terms},
+};
+
+/// What every link of a sealed room shares.
+#[derive(Clone)]
+pub(crate) struct SealContext {
+    pub code: Code,
+    pub guesses: Arc<Mutex<Guesses>>,
+    pub identity_key: Option<[u8; 32]>,
+}
+
+/// One link's side of it.
+pub(super) struct Sealing {
+    exchange: Exchange,
+    guesses: Arc<Mutex<Guesses>>,
+    /// What the peer proved to have bound.
+    theirs: Option<Terms>,
+    /// To be negotiated when the exchange is done.
+    waiting: Option<Input>,
+    /// The user was told that this peer does not know the code.
+    told: bool,
+}
+
+impl Sealing {
+    pub(super) fn new(context: &SealContext, own: &PeerId, peer: &PeerId, fingerprint: Fingerprint) -> Self {
+        let terms = Terms { fingerprint, identity_key: context.identity_key, capabilities: Vec::new() };
+        Self {
+            exchange: Exchange::new(context.code.clone(), own, peer, terms),
+            guesses: context.guesses.clone(),
+            theirs: None,
+            waiting: None,
+            told: false,
+        }
+    }
+}
+
+impl Link {
+    /// The input, unless it has to wait until the peer has proved itself.
+    pub(super) async fn when_sealed(&mut self, input: Input) -> Option<Input> {
+        let Some(sealing) = &mut self.sealing else { return Some(input) };
+        if sealing.exchange.is_open() || !matches!(input, Input::Connect | Input::Restart) {
+            return Some(input);
+        }
+        sealing.waiting = Some(input);
+        let begun = sealing.exchange.begin(&sealing.guesses.lock());
+        match begun {
+            Ok(payload) => self.notify(Notice::Sealed(payload)).await,
+            Err(broken) => self.exchange_broke(broken).await,
+        }
+        None
+    }
+
+    /// A description for the peer, in clear or sealed.
+    pub(super) async fn say_description(&mut self, kind: DescriptionKind, sdp: String) {
+        if self.sealing.is_none() {
+            return self.notify(Notice::Description { kind, sdp }).await;
+        }
+        self.seal(match kind {
+            DescriptionKind::Offer => Message::Offer(sdp),
+            DescriptionKind::Answer => Message::Answer(sdp),
+        })
+        .await;
+    }
+
+    /// A candidate for the peer, in clear or sealed.
+    pub(super) async fn say_candidate(&mut self, candidate: Candidate) {
+        if self.sealing.is_none() {
+            return self.notify(Notice::Candidate(candidate)).await;
+        }
+        let Candidate { candidate, sdp_mid, sdp_m_line_index, username_fragment } = candidate;
+        let candidate = NegotiationCandidate { candidate, sdp_mid, sdp_m_line_index, username_fragment };
+        self.seal(Message::Candidate(candidate)).await;
+    }
+
+    /// Without an exchange it is dropped: the whole negotiation begins again after the next one.
+    async fn seal(&mut self, message: Message) {
+        let Some(sealing) = &mut self.sealing else { return };
+        if let Some(payload) = sealing.exchange.seal(&Negotiation { message: Some(message) }) {
+            self.notify(Notice::Sealed(payload)).await;
+        }
+    }
+
+    /// Whether the peer may negotiate in clear. In a sealed room nobody may: it knows the locator, not the words.
+    pub(super) async fn takes_clear(&mut self) -> bool {
+        let Some(sealing) = &mut self.sealing else { return true };
+        if !std::mem::replace(&mut sealing.told, true) {
+            let message = "this peer is here without the code: it is not connected and learns nothing";
+            self.problem(ProblemCode::OtherCode, message.into()).await;
+        }
+        false
+    }
+
+    pub(super) async fn sealed(&mut self, payload: Bytes) {
+        let Some(sealing) = &mut self.sealing else {
+            let message =
+                "this peer wants a sealed room, which needs a code: join with it, or ask for an open room";
+            if !std::mem::replace(&mut self.told_of_code, true) {
+                self.problem(ProblemCode::OtherCode, message.into()).await;
+            }
+            return;
+        };
+        let used = sealing.guesses.lock().used();
+        let outcome = sealing.exchange.handle(&payload, &mut sealing.guesses.lock());
+        let now_used = sealing.guesses.lock().used();
+        if used != now_used {
+            self.events.send(Event::GuessesUsed { used: now_used }).await;
+        }
+        match outcome {
+            Ok(Outcome::Nothing) => {}
+            Ok(Outcome::Answer(answer)) => self.notify(Notice::Sealed(answer)).await,
+            Ok(Outcome::Open { terms, string, answer }) => {
+                sealing.theirs = Some(terms);
+                let waiting = sealing.waiting.take();
+                if let Some(answer) = answer {
+                    self.notify(Notice::Sealed(answer)).await;
+                }
+                let peer_id = self.peer_id.clone();
+                self.events.send(Event::Verified { peer_id, string }).await;
+                if let Some(input) = waiting {
+                    self.negotiate(input).await;
+                }
+            }
+            Ok(Outcome::Message(negotiation)) => self.opened_message(negotiation).await,
+            Ok(Outcome::Refused(reason)) => self.exchange_refused(reason).await,
+            Err(broken) => {
+                let refusal = sealing.exchange.refusal(broken.reason());
+                self.notify(Notice::Sealed(refusal)).await;
+                self.exchange_broke(broken).await;
+            }
+        }
+    }
+
+    async fn opened_message(&mut self, negotiation: Negotiation) {
+        match negotiation.message {
+            Some(Message::Offer(sdp)) => self.opened_description(DescriptionKind::Offer, sdp).await,
+            Some(Message::Answer(sdp)) => self.opened_description(DescriptionKind::Answer, sdp).await,
+            Some(Message::Candidate(candidate)) => {
+                let NegotiationCandidate { candidate, sdp_mid, sdp_m_line_index, username_fragment } =
+                    candidate;
+                let candidate = Candidate { candidate, sdp_mid, sdp_m_line_index, username_fragment };
+                self.negotiate(Input::RemoteCandidate(candidate)).await;
+            }
+            // Of a later version.
+            None => {}
+        }
+    }
+
+    async fn opened_description(&mut self, kind: DescriptionKind, sdp: String) {
+        let bound =
+            self.sealing.as_ref().and_then(|sealing| sealing.theirs.as_ref()).map(|terms| terms.fingerprint);
+        let named = crate::negotiation::fingerprint(&sdp).and_then(|value| sha_256(&value));
+        if named.is_none() || named != bound {
+            return self.misbehaved("it describes another certificate than the one that it proved").await;
+        }
+        self.remote_description(kind, sdp).await;
+    }
+
+    /// Whether the peer showed the certificate that it proved, as it has to in a sealed room.
+    pub(super) async fn channel_leads_to_the_peer(&self) -> bool {
+        let Some(sealing) = &self.sealing else { return true };
+        let Some(attempt) = &self.attempt else { return false };
+        let shown = attempt.connection.remote_fingerprint().await;
+        shown.is_some() && shown == sealing.theirs.as_ref().map(|terms| terms.fingerprint)
+    }
+
+    /// What the short string of an open room binds. In a sealed one the exchange has bound it.
+    pub(super) async fn certificates(&self) -> Option<Certificates> {
+        let peer = self.attempt.as_ref()?.connection.remote_fingerprint().await?;
+        let own = self.context.connection.certificate.fingerprint();
+        self.sealing.is_none().then_some(Certificates { own, peer })
+    }
+
+    async fn exchange_refused(&mut self, reason: Reason) {
+        match reason {
+            Reason::OtherWords => self.exchange_broke(Broken::OtherWords).await,
+            Reason::Burnt => self.exchange_broke(Broken::Burnt).await,
+            Reason::Unspecified | Reason::Broken | Reason::TooOften => {
+                self.begin_exchange_anew();
+                self.not_relayed(std::time::Duration::ZERO).await;
+            }
+        }
+    }
+
+    async fn exchange_broke(&mut self, broken: Broken) {
+        let message = match broken {
+            Broken::OtherWords => {
+                "the words of the code do not match: one of you mistyped it, or somebody is guessing; read it aloud again"
+            }
+            Broken::Burnt => "too many wrong words were tried with this code: it is used up, make a new one",
+            // Lost or changed on the way: again, as the server may only have been busy.
+            Broken::Malformed | Broken::NotNext(_) | Broken::NoRandom => {
+                tracing::debug!(peer_id = %self.peer_id, %broken, "an exchange broke");
+                self.begin_exchange_anew();
+                return self.not_relayed(std::time::Duration::ZERO).await;
+            }
+        };
+        self.begin_exchange_anew();
+        self.problem(ProblemCode::OtherCode, message.into()).await;
+        if !self.chat.is_open() {
+            self.close(ConnectionState::Failed).await;
+        }
+    }
+
+    /// What the server says of the peer. In a sealed room it does not know its name.
+    pub(super) async fn update_by_server(&mut self, peer: Peer) {
+        let display_name = match self.sealing {
+            Some(_) => self.peer.display_name.clone(),
+            None => peer.display_name,
+        };
+        self.update(Peer { display_name, ..peer }).await;
+    }
+
+    /// With the ids of now. What is open under the old exchange stays.
+    pub(super) fn begin_exchange_anew(&mut self) {
+        let Some(context) = &self.context.seal else { return };
+        let fingerprint = self.context.connection.certificate.fingerprint();
+        let fresh = Sealing::new(context, &self.own_id, &self.server_id, fingerprint);
+        if let Some(sealing) = &mut self.sealing {
+            let (theirs, waiting, told) = (sealing.theirs.take(), sealing.waiting.take(), sealing.told);
+            *sealing = Sealing { theirs, waiting, told, ..fresh };
+        }
+    }
+}
+
+/// The value of `a=fingerprint` (RFC 8122), if it is a SHA-256.
+fn sha_256(value: &str) -> Option<Fingerprint> {
+    let (algorithm, digits) = value.split_once(' ')?;
+    let mut fingerprint = [0; 32];
+    let mut bytes = digits.trim().split(':').map(|byte| match byte.len() {
+        2 if byte.bytes().all(|digit| digit.is_ascii_hexdigit()) => u8::from_str_radix(byte, 16).ok(),
+        _ => None,
+    });
+    for byte in &mut fingerprint {
+        *byte = bytes.next()??;
+    }
+    (algorithm == "sha-256" && bytes.next().is_none()).then_some(fingerprint)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_whole_sha_256_is_a_fingerprint() {
+        let digits = ["ab"; 32].join(":");
+        assert_eq!(sha_256(&format!("sha-256 {digits}")), Some([0xab; 32]));
+        for bad in [
+            format!("sha-1 {digits}"),
+            format!("sha-256 {digits}:ab"),
+            format!("sha-256 {}", &digits[3..]),
+            format!("sha-256 {}", digits.replacen("ab", "+b", 1)),
+            "sha-256".into(),
+        ] {
+            assert_eq!(sha_256(&bad), None, "{bad}");
+        }
+    }
+}
