@@ -31,6 +31,8 @@ fn the_long_help_documents_variables_exit_codes_and_json() {
         "PATCHCORD_ICE_SERVERS",
         "PATCHCORD_RELAY_ONLY",
         "PATCHCORD_CA_FILE",
+        "PATCHCORD_CODE",
+        "visible to other users",
         "PATCHCORD_LOG",
         "http://127.0.0.1:50051",
         "Exit codes:",
@@ -48,7 +50,7 @@ fn the_long_help_documents_variables_exit_codes_and_json() {
 #[test]
 fn a_mistake_is_told_and_has_a_code_of_its_own() {
     let mistakes: [&[&str]; 6] = [
-        &["join"],
+        &["join", "lobby", "--new"],
         &["join", "lobby", "--plain", "--json"],
         &["join", "lobby", "--server", "ftp://host"],
         &["host", "--bind", "nowhere"],

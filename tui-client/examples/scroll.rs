@@ -36,11 +36,8 @@ fn main() -> anyhow::Result<()> {
         server: "none".into(),
     };
     let setup = Setup {
-        info,
         connect_policy: ConnectPolicy::Manual,
-        surface: Surface::Screen { columns: COLUMNS, rows: ROWS },
-        time_zone: TimeZone::system(),
-        notices: Vec::new(),
+        ..Setup::new(info, Surface::Screen { columns: COLUMNS, rows: ROWS }, TimeZone::system())
     };
     let mut app = App::new(setup, moment(0)?);
     for index in 0..messages {

@@ -6,7 +6,7 @@ use std::time::Duration;
 use jiff::tz::TimeZone;
 use patchcord_peer::{ConnectPolicy, ConnectionReport, EndReason, RoomInfo, SignalingState};
 
-use crate::{clock::Moment, safe_text::SafeText};
+use crate::{clock::Moment, safe_text::SafeText, sealed::Invite};
 
 pub mod block;
 pub mod completion;
@@ -26,6 +26,7 @@ mod requests;
 mod room;
 pub mod roster;
 pub mod screen;
+mod sealed;
 mod signaling;
 pub mod transcript;
 mod typing;
@@ -36,6 +37,7 @@ pub use help::help_lines;
 pub use overlay::OverlayRow;
 pub use report::{connection_word, path_words};
 pub use roster::Roster;
+pub use sealed::verified_word;
 pub use transcript::{Body, Delivery, Entry, EntryId, Level, Said, Transcript};
 
 use completion::Completion;
@@ -82,6 +84,16 @@ pub struct Setup {
     pub time_zone: TimeZone,
     /// Told at the start, such as how others can join; one entry each.
     pub notices: Vec<String>,
+    /// How others come in, if the room is sealed.
+    pub invite: Option<Invite>,
+}
+
+impl Setup {
+    /// An open room with nothing to tell at the start.
+    pub fn new(info: RoomInfo, surface: Surface, time_zone: TimeZone) -> Self {
+        let connect_policy = ConnectPolicy::Newcomer;
+        Self { info, connect_policy, surface, time_zone, notices: Vec::new(), invite: None }
+    }
 }
 
 /// How far the stay in the room is.
@@ -102,6 +114,9 @@ pub enum Phase {
 #[derive(Debug)]
 pub struct App {
     room: SafeText,
+    invite: Option<Invite>,
+    /// Wrong words that its code has met, as far as this run knows.
+    guesses_used: u32,
     connect_policy: ConnectPolicy,
     surface: Surface,
     time_zone: TimeZone,
@@ -136,6 +151,8 @@ impl App {
         };
         let mut app = Self {
             room: SafeText::line(&setup.info.room),
+            invite: setup.invite,
+            guesses_used: 0,
             connect_policy: setup.connect_policy,
             surface: setup.surface,
             time_zone: setup.time_zone,
@@ -159,7 +176,10 @@ impl App {
             outbox: Outbox::default(),
         };
         for peer in &setup.info.peers {
-            app.roster.insert(peer);
+            app.meet(peer);
+        }
+        if app.invite.as_ref().is_some_and(|invite| invite.made) && app.surface != Surface::Lines {
+            app.screen.toggle(OverlayKind::Code);
         }
         app.greet(&setup.info.server, &setup.notices, now);
         app

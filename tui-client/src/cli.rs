@@ -14,6 +14,7 @@ use crate::{
     doctor::DOCTOR_HELP,
     exit::{EXIT_CODES_HELP, Failure},
     json::JSON_HELP,
+    sealed::{CodeArgs, Place},
 };
 
 mod url;
@@ -25,6 +26,9 @@ const DEFAULT_NAME: &str = "guest";
 const EXAMPLES_HELP: &str = "\
 Examples:
   patchcord host                      open a room here, show how others join it
+  patchcord join --new                a room that the server cannot read: shows
+                                      the code that others type to join it
+  patchcord join                      asks for a room or a code
   patchcord join lobby                the room \"lobby\" of this machine
   patchcord join lobby --server host.example
   echo done | patchcord join lobby    deliver a text and leave
@@ -120,8 +124,13 @@ impl Command {
 /// Arguments of `patchcord join`.
 #[derive(Args, Debug)]
 pub struct JoinArgs {
-    /// The room's name: anybody who knows it can join. It appears with the first peer and vanishes with the last.
-    pub room: String,
+    /// The room's name, or the code of a sealed room. A room appears with the first peer and vanishes with the last;
+    /// anybody who knows its name can join. Without it, a terminal asks.
+    #[arg(value_name = "ROOM|CODE")]
+    pub room: Option<String>,
+    /// Its code.
+    #[command(flatten)]
+    pub code: CodeArgs,
     /// Where.
     #[command(flatten)]
     pub server: ServerArgs,
@@ -150,6 +159,9 @@ pub struct ServerArgs {
 pub struct HostArgs {
     /// The room's name. [default: three words made up on the spot]
     pub room: Option<String>,
+    /// Make a code instead of a name: who types it joins, and the switchboard cannot read what they negotiate.
+    #[arg(long, conflicts_with = "room")]
+    pub sealed: bool,
     /// Address and port that others reach the switchboard at; port 0 takes a free one.
     #[arg(long, env = "PATCHCORD_BIND", value_name = "ADDRESS:PORT", default_value = "0.0.0.0:50051")]
     pub bind: std::net::SocketAddr,
@@ -242,13 +254,16 @@ pub struct RoomsArgs {
 }
 
 impl SessionArgs {
-    /// What the peer library is told for `room` at `server`.
+    /// What the peer library is told for `place` at `server`.
     ///
     /// # Errors
     /// When the file of authorities cannot be used.
-    pub fn peer_config(&self, server: &str, room: &str) -> Result<Config, Failure> {
+    pub fn peer_config(&self, server: &str, place: &Place) -> Result<Config, Failure> {
         let name = self.name.clone().unwrap_or_else(default_name);
-        let mut config = Config::new(server, room, name);
+        let mut config = match place {
+            Place::Open(room) => Config::new(server, room, name),
+            Place::Sealed(code) => Config::sealed(server, code.clone(), name),
+        };
         if self.wait {
             config.connect_policy = ConnectPolicy::Manual;
         }
@@ -343,7 +358,8 @@ mod tests {
     fn the_flags_reach_the_peer_library() {
         let line = ["patchcord", "join", "lobby", "-s", "host", "-n", "ada", "--wait", "--relay-only"];
         let Command::Join(join) = Cli::try_parse_from(line).unwrap().command else { panic!("not join") };
-        let config = join.session.peer_config(&join.server.server, &join.room).unwrap();
+        let place = Place::Open(join.room.unwrap());
+        let config = join.session.peer_config(&join.server.server, &place).unwrap();
         assert_eq!((config.server.as_str(), config.room.as_str()), ("http://host:50051", "lobby"));
         assert_eq!(config.display_name, "ada");
         assert_eq!(config.connect_policy, ConnectPolicy::Manual);

@@ -29,6 +29,10 @@ pub enum Command {
     Who,
     /// `/net`: the connections.
     Net,
+    /// `/code`: the code of a sealed room.
+    Code,
+    /// `/verify [PEER]`: the words that both sides can compare.
+    Verify(Option<String>),
     /// `/leave`: leave the room when all is delivered; the transcript stays.
     Leave,
     /// `/quit`: leave the room when all is delivered, and end the program.
@@ -52,6 +56,10 @@ pub enum Name {
     Who,
     /// `/net`
     Net,
+    /// `/code`
+    Code,
+    /// `/verify`
+    Verify,
     /// `/leave`
     Leave,
     /// `/quit`
@@ -60,7 +68,7 @@ pub enum Name {
 
 impl Name {
     /// Every command, in the order of the help.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 11] = [
         Self::Help,
         Self::Connect,
         Self::Msg,
@@ -68,6 +76,8 @@ impl Name {
         Self::Nick,
         Self::Who,
         Self::Net,
+        Self::Code,
+        Self::Verify,
         Self::Leave,
         Self::Quit,
     ];
@@ -82,6 +92,8 @@ impl Name {
             Self::Nick => "nick",
             Self::Who => "who",
             Self::Net => "net",
+            Self::Code => "code",
+            Self::Verify => "verify",
             Self::Leave => "leave",
             Self::Quit => "quit",
         }
@@ -97,6 +109,8 @@ impl Name {
             Self::Nick => "/nick NAME",
             Self::Who => "/who",
             Self::Net => "/net",
+            Self::Code => "/code",
+            Self::Verify => "/verify [PEER]",
             Self::Leave => "/leave",
             Self::Quit => "/quit",
         }
@@ -112,6 +126,8 @@ impl Name {
             Self::Nick => "change your display name",
             Self::Who => "list who is here",
             Self::Net => "show the connections",
+            Self::Code => "show the code for others to join",
+            Self::Verify => "show the words to compare with a peer",
             Self::Leave => "deliver what is queued and leave the room; the transcript stays",
             Self::Quit => "deliver what is queued, leave and end the program",
         }
@@ -182,6 +198,7 @@ fn command(name: Name, argument: &str) -> Result<Command, CommandError> {
         let unexpected = CommandError::ArgumentUnexpected { name };
         if argument.is_empty() { Ok(command) } else { Err(unexpected) }
     };
+    let optional = || Some(argument.to_owned()).filter(|argument| !argument.is_empty());
     match name {
         Name::Help if argument.is_empty() => Ok(Command::Help(None)),
         Name::Help => {
@@ -189,7 +206,9 @@ fn command(name: Name, argument: &str) -> Result<Command, CommandError> {
             let unknown = || CommandError::Unknown { name: SafeText::line(word), nearest: nearest(word) };
             find(word).map(|about| Command::Help(Some(about))).ok_or_else(unknown)
         }
-        Name::Connect => Ok(Command::Connect(Some(argument.to_owned()).filter(|peer| !peer.is_empty()))),
+        Name::Connect => Ok(Command::Connect(optional())),
+        Name::Verify => Ok(Command::Verify(optional())),
+        Name::Code => none(Command::Code),
         Name::Msg if !argument.contains(char::is_whitespace) => Err(CommandError::ArgumentMissing { name }),
         Name::Msg => Ok(Command::Msg(argument.to_owned())),
         Name::Me => required().map(Command::Me),

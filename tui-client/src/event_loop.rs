@@ -5,7 +5,11 @@ use std::{io, time::Duration};
 
 use patchcord_peer::{ConnectPolicy, Room};
 
-use crate::{app::AppEvent, lookout::Lookout, terminal::TerminalGuard};
+use crate::{
+    app::AppEvent,
+    sealed::{Invite, guesses::Events},
+    terminal::TerminalGuard,
+};
 
 mod frames;
 mod input;
@@ -13,6 +17,7 @@ mod requests;
 mod signals;
 mod turns;
 
+pub(crate) use input::wait_for_input;
 pub use signals::StopSignal;
 use signals::{SignalEvent, Signals};
 use turns::Turns;
@@ -26,11 +31,13 @@ pub struct Session {
     /// The room.
     pub room: Room,
     /// Its events, none of which was read.
-    pub events: Lookout,
+    pub events: Events,
     /// As it was joined with.
     pub connect_policy: ConnectPolicy,
     /// Told at the start, such as how others can join.
     pub notices: Vec<String>,
+    /// How others come in, if the room is sealed.
+    pub invite: Option<Invite>,
 }
 
 /// How it ended.

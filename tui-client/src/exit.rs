@@ -19,6 +19,8 @@ pub enum Exit {
     Signaling,
     /// A text was not delivered to everybody it was for.
     Undelivered,
+    /// The code of a sealed room was guessed at too often.
+    CodeUsedUp,
     /// An operator removed this peer or closed the room.
     Removed,
     /// SIGHUP: the terminal went away.
@@ -39,6 +41,7 @@ Exit codes:
   3    the server cannot be reached, does not answer, or refused
   4    a text was not delivered: nobody was there, its receiver left, or no
        connection came about in time; or a line of a pipe was not understood
+  5    the code is used up: too many wrong words were tried with it
   6    an operator removed you or closed the room
   129  ended by SIGHUP or a lost terminal, after leaving in order
   130  ended by SIGINT (Ctrl-C), after leaving in order
@@ -53,6 +56,7 @@ impl Exit {
             Self::Usage => 2,
             Self::Signaling => 3,
             Self::Undelivered => 4,
+            Self::CodeUsedUp => 5,
             Self::Removed => 6,
             Self::Hangup => 129,
             Self::Interrupted => 130,
@@ -95,6 +99,9 @@ pub enum Failure {
         /// What the operating system said.
         reason: std::io::Error,
     },
+    /// The code of the sealed room must not be used any more.
+    #[error("too many wrong words were tried with this code: it is used up; make a new one with --new")]
+    CodeUsedUp,
     /// An argument that only shows to be wrong when it is used.
     #[error("{0}")]
     Usage(String),
@@ -144,6 +151,7 @@ impl Failure {
             Self::Join(JoinError::InvalidServer { .. })
             | Self::Inspect(InspectError::InvalidServer { .. }) => Exit::Usage,
             Self::Usage(_) => Exit::Usage,
+            Self::CodeUsedUp => Exit::CodeUsedUp,
             Self::Join(JoinError::Engine(_)) => Exit::Internal,
             Self::Join(_) | Self::Inspect(_) => Exit::Signaling,
             Self::Bind { .. } | Self::Switchboard(_) | Self::LogFile { .. } | Self::System { .. } => {
@@ -167,6 +175,7 @@ impl Failure {
             Self::Bind { .. } => "cannot_bind",
             Self::Switchboard(_) => "switchboard_stopped",
             Self::LogFile { .. } => "log_file",
+            Self::CodeUsedUp => "code_used_up",
             Self::Usage(_) => "usage",
             Self::System { .. } => "system",
         }
@@ -177,13 +186,14 @@ impl Failure {
 mod tests {
     use super::*;
 
-    const ALL: [Exit; 10] = [
+    const ALL: [Exit; 11] = [
         Exit::Done,
         Exit::Internal,
         Exit::NoChat,
         Exit::Usage,
         Exit::Signaling,
         Exit::Undelivered,
+        Exit::CodeUsedUp,
         Exit::Removed,
         Exit::Hangup,
         Exit::Interrupted,

@@ -21,7 +21,7 @@ pub(crate) use lines::{LINE_BYTES_MAX, Line, Lines};
 pub(crate) use outbox::Printed;
 pub(crate) use requests::{Answer, Request};
 
-use crate::{exit::Exit, lookout::Lookout};
+use crate::{exit::Exit, sealed::guesses::Events};
 use deliveries::Deliveries;
 use outbox::Outbox;
 use parting::Parting;
@@ -62,7 +62,7 @@ pub(crate) trait Face {
 pub(crate) struct Session<F: Face> {
     face: F,
     room: Room,
-    events: Lookout,
+    events: Events,
     requests: Requests<F::Ticket>,
     deliveries: Deliveries,
     outbox: Outbox<Stdout, Stderr>,
@@ -71,7 +71,7 @@ pub(crate) struct Session<F: Face> {
 impl<F: Face> Session<F> {
     /// `every_failure_counts`: what is refused or fails decides the exit code although the session goes on after
     /// it, because nobody sits there to try again.
-    pub(crate) fn new(face: F, room: Room, events: Lookout, every_failure_counts: bool) -> Self {
+    pub(crate) fn new(face: F, room: Room, events: Events, every_failure_counts: bool) -> Self {
         Self {
             face,
             requests: Requests::new(room.clone()),
@@ -190,7 +190,7 @@ impl<F: Face> Session<F> {
             if self.outbox.printed().bytes() > BATCH_BYTES {
                 return None;
             }
-            event = self.events.try_recv().ok()?;
+            event = self.events.try_recv()?;
         }
     }
 

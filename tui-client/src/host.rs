@@ -11,6 +11,7 @@ use crate::{
     cli::HostArgs,
     exit::{Exit, Failure},
     join,
+    sealed::{Place, looks_like_a_code, new_code},
 };
 
 /// Where `patchcord rooms` looks unless told otherwise.
@@ -34,23 +35,20 @@ pub struct Hosting {
 /// # Errors
 /// When the address cannot be used, or the room not be joined.
 pub async fn run(args: &HostArgs) -> Result<Exit, Failure> {
-    let room = match &args.room {
-        Some(room) => room.clone(),
-        None => room_name::random()
-            .map_err(|error| Failure::System { doing: "cannot make up a room name", reason: error.into() })?,
-    };
+    let place = place(args)?;
     let cannot_bind = |reason| Failure::Bind { address: args.bind, reason };
     let public = TcpListener::bind(args.bind).await.map_err(cannot_bind)?;
     let address = public.local_addr().map_err(cannot_bind)?;
     let admin = TcpListener::bind(ADMIN_ADDRESS).await.ok();
-    let hosting = Hosting::new(&room, address, admin.is_some());
+    let hosting = Hosting::new(&place, address, admin.is_some());
 
     let (stop, stopped) = oneshot::channel::<()>();
     let switchboard = tokio::spawn(serve(Config::default(), Listeners { public, admin }, async {
         // Also when the sender is dropped: then nobody is left to host for.
         let _ = stopped.await;
     }));
-    let result = join::take_part(&args.session, &loopback_url(address), &room, Some(&hosting)).await;
+    let made = args.sealed;
+    let result = join::take_part(&args.session, &loopback_url(address), place, made, Some(&hosting)).await;
     drop(stop);
     // Bounded by the drain deadline of the switchboard itself.
     match switchboard.await {
@@ -60,14 +58,35 @@ pub async fn run(args: &HostArgs) -> Result<Exit, Failure> {
     }
 }
 
+/// Which room is opened.
+fn place(args: &HostArgs) -> Result<Place, Failure> {
+    if args.sealed {
+        return Ok(Place::Sealed(new_code()?));
+    }
+    let made_up = || {
+        room_name::random()
+            .map_err(|error| Failure::System { doing: "cannot make up a room name", reason: error.into() })
+    };
+    let room = args.room.clone().map_or_else(made_up, Ok)?;
+    if looks_like_a_code(&room) {
+        let text = "this looks like a code, and a code is made for one room: --sealed makes one";
+        return Err(Failure::Usage(text.into()));
+    }
+    Ok(Place::Open(room))
+}
+
 impl Hosting {
-    fn new(room: &str, bound: SocketAddr, has_admin_door: bool) -> Self {
+    fn new(place: &Place, bound: SocketAddr, has_admin_door: bool) -> Self {
         let ip = if bound.ip().is_unspecified() { address_of_this_machine(bound.ip()) } else { bound.ip() };
         let url = format!("http://{}", SocketAddr::new(ip, bound.port()));
-        // What begins with a dash is an option to any program unless it comes after two.
-        let join_command = match room.starts_with('-') {
-            false => format!("patchcord join {} --server {url}", shell_word(room)),
-            true => format!("patchcord join --server {url} -- {}", shell_word(room)),
+        let join_command = match place {
+            // It asks for the code, which is nobody's who only sees the line.
+            Place::Sealed(_) => format!("patchcord join --server {url}"),
+            // What begins with a dash is an option to any program unless it comes after two.
+            Place::Open(room) if room.starts_with('-') => {
+                format!("patchcord join --server {url} -- {}", shell_word(room))
+            }
+            Place::Open(room) => format!("patchcord join {} --server {url}", shell_word(room)),
         };
         Self { url, join_command, only_here: ip.is_loopback(), has_admin_door }
     }
@@ -114,8 +133,8 @@ fn loopback_url(bound: SocketAddr) -> String {
 }
 
 /// `text` as one word of a POSIX shell.
-fn shell_word(text: &str) -> String {
-    let plain = |c: char| c.is_alphanumeric() || "-_.,:@%+".contains(c);
+pub(crate) fn shell_word(text: &str) -> String {
+    let plain = |c: char| c.is_alphanumeric() || "-_.,:@%+/".contains(c);
     if !text.is_empty() && text.chars().all(plain) {
         return text.into();
     }
@@ -125,6 +144,10 @@ fn shell_word(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn open(room: &str) -> Place {
+        Place::Open(room.into())
+    }
 
     #[test]
     fn the_line_to_type_survives_the_shell() {
@@ -136,19 +159,19 @@ mod tests {
 
     #[test]
     fn others_are_told_the_address_that_is_bound() {
-        let hosting = Hosting::new("lobby", "127.0.0.1:5001".parse().unwrap(), false);
+        let hosting = Hosting::new(&open("lobby"), "127.0.0.1:5001".parse().unwrap(), false);
         assert_eq!(hosting.join_command, "patchcord join lobby --server http://127.0.0.1:5001");
         assert!(hosting.only_here);
-        let hosting = Hosting::new("-x", "127.0.0.1:5001".parse().unwrap(), false);
+        let hosting = Hosting::new(&open("-x"), "127.0.0.1:5001".parse().unwrap(), false);
         assert_eq!(hosting.join_command, "patchcord join --server http://127.0.0.1:5001 -- -x");
-        let hosting = Hosting::new("lobby", "[::1]:5001".parse().unwrap(), false);
+        let hosting = Hosting::new(&open("lobby"), "[::1]:5001".parse().unwrap(), false);
         assert_eq!(hosting.url, "http://[::1]:5001");
     }
 
     #[test]
     fn an_unspecified_address_is_told_to_nobody() {
         for bound in ["0.0.0.0:5001", "[::]:5001"] {
-            let hosting = Hosting::new("lobby", bound.parse().unwrap(), false);
+            let hosting = Hosting::new(&open("lobby"), bound.parse().unwrap(), false);
             let address: SocketAddr = hosting.url.strip_prefix("http://").unwrap().parse().unwrap();
             assert!(!address.ip().is_unspecified(), "{hosting:?}");
             assert_eq!(address.port(), 5001);

@@ -2,7 +2,7 @@
 
 use std::{io::IsTerminal, time::Duration};
 
-use patchcord_peer::Room;
+use patchcord_peer::{Config, Room};
 
 use crate::{
     cli::{JoinArgs, SessionArgs},
@@ -14,6 +14,10 @@ use crate::{
     lookout::Lookout,
     plain::PlainFace,
     safe_text::SafeText,
+    sealed::{
+        Choice, Invite, Place,
+        guesses::{Events, GUESSES_MAX, GuessFile, Keeper},
+    },
     stderr,
 };
 
@@ -34,44 +38,89 @@ enum Look {
 /// # Errors
 /// When the room cannot be joined.
 pub async fn run(args: &JoinArgs) -> Result<Exit, Failure> {
-    take_part(&args.session, &args.server.server, &args.room, None).await
+    let may_ask = !args.session.json && std::io::stdin().is_terminal();
+    match args.code.choose(args.room.as_deref(), may_ask).await? {
+        Choice::Join { place, made } => {
+            take_part(&args.session, &args.server.server, place, made, None).await
+        }
+        Choice::End(exit) => Ok(exit),
+    }
 }
 
-/// Joins `room` at `server` and stays to the end.
+/// Joins `place` at `server` and stays to the end. `made`: nobody else has its code yet.
 pub(crate) async fn take_part(
     args: &SessionArgs,
     server: &str,
-    room: &str,
+    place: Place,
+    made: bool,
     hosting: Option<&Hosting>,
 ) -> Result<Exit, Failure> {
     let interactive = std::io::stdin().is_terminal();
     let terminal = (interactive && std::io::stdout().is_terminal()).then(|| std::env::var("TERM"));
     let look = look(args, terminal.as_ref().map(|term| term.as_deref().unwrap_or_default()));
-    let mut config = args.peer_config(server, room)?;
+    let mut config = args.peer_config(server, &place)?;
+    let keeper = guesses(&mut config)?;
     if look != Look::Screen {
         config.leave_timeout = config.connect_timeout + LEAVE_MARGIN;
     }
     if look == Look::Screen {
         // The server may take its time; the screen will cover this.
-        stderr::say(format_args!("joining {} at {} ...", SafeText::line(room), SafeText::line(server)));
+        stderr::say(format_args!(
+            "joining {} at {} ...",
+            SafeText::line(place.name()),
+            SafeText::line(server)
+        ));
     }
     let connect_policy = config.connect_policy;
     let (room, events) = Room::join(config.clone()).await?;
-    let events = Lookout::new(events, config);
-    let notices = hosting.map(Hosting::notices).unwrap_or_default();
+    let events = Events::new(Lookout::new(events, config), keeper);
+    let invite = invite(place, server, made, hosting);
+    let mut notices = hosting.map(Hosting::notices).unwrap_or_default();
+    notices.extend(invite.iter().flat_map(|invite| invite.notices(hosting)));
     let signals =
         || Signals::listen().map_err(|reason| Failure::System { doing: "cannot wait for signals", reason });
     match look {
-        Look::Screen => screen(event_loop::Session { room, events, connect_policy, notices }).await,
+        Look::Screen => screen(event_loop::Session { room, events, connect_policy, notices, invite }).await,
         Look::Plain => {
-            let face = PlainFace::new(room.info(), connect_policy, notices);
+            let face = PlainFace::new(room.info(), connect_policy, notices, invite);
             Ok(Session::new(face, room, events, !interactive).run(signals()?).await)
         }
         Look::Json => {
-            let face = JsonFace::new(hosting.cloned());
+            let code = invite.filter(|invite| invite.made).map(|invite| invite.code);
+            let face = JsonFace::new(hosting.cloned(), code);
             Ok(Session::new(face, room, events, true).run(signals()?).await)
         }
     }
+}
+
+/// Takes in what is known of guesses at the code, and keeps what comes.
+fn guesses(config: &mut Config) -> Result<Option<Keeper>, Failure> {
+    let Some(seal) = &mut config.seal else { return Ok(None) };
+    let known = GuessFile::of_user(|name| std::env::var_os(name)).and_then(|file| {
+        let used = file.used(seal.code.locator())?;
+        Ok((file, used))
+    });
+    let (file, used) = match known {
+        Ok(known) => known,
+        Err(reason) => {
+            let advice = "make a new code each time";
+            stderr::say(format_args!(
+                "patchcord: wrong guesses at the code cannot be kept: {reason}; {advice}"
+            ));
+            return Ok(None);
+        }
+    };
+    if used >= GUESSES_MAX {
+        return Err(Failure::CodeUsedUp);
+    }
+    seal.guesses_used = used;
+    Ok(Some(Keeper::new(file, seal.code.locator(), used)))
+}
+
+fn invite(place: Place, server: &str, made: bool, hosting: Option<&Hosting>) -> Option<Invite> {
+    let Place::Sealed(code) = place else { return None };
+    let server = hosting.map_or(server, |hosting| &hosting.url).to_owned();
+    Some(Invite { code, server, made })
 }
 
 /// Runs the screen; what happened at its end is told where the shell goes on.

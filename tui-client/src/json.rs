@@ -23,10 +23,13 @@ pub const JSON_HELP: &str = r#"JSON:
 
   Out:
   hosting         url, join_command
-                    patchcord host: others can join
+                    patchcord host: others can join; if sealed, by the code
+  code            code
+                    join --new, host --sealed: who is told it can join
   joined          room, peer_id, name, server,
                   peers[{peer_id, name, joined_at, attached}]
-                    we are in; peers are those that were there before
+                    we are in; peers are those that were there before; in a
+                    sealed room their names come with channel_open
   peer_joined     peer_id, name, joined_at, attached
   peer_updated    peer_id, name, joined_at, attached
                     a new name, or its signaling was lost (attached: false)
@@ -44,6 +47,9 @@ pub const JSON_HELP: &str = r#"JSON:
                     closed; path: direct, relay or, while unknown, null;
                     local, remote: host, srflx, prflx or relay
   channel_open    peer_id, name
+  verified        peer_id, sas
+                    in a sealed room: it knows the code; sas: four words that
+                    are the same on both sides
   channel_closed  peer_id
   message         id, peer_id, name, text, kind, direct, sent_at
                     id: counts per peer; kind: plain or action;
@@ -75,9 +81,9 @@ pub const JSON_HELP: &str = r#"JSON:
   for a request: nobody_here, no_such_peer, empty, too_long, queue_full,
   room_ended; for the session: connect_timeout, connection_failed, ice_server
   (STUN or TURN servers that cannot be used, while a connection waits),
-  mesh_full, peer_misbehaved, rejected, undelivered; when nothing could be
-  joined: invalid_server, unreachable, join_timeout, refused, stream_ended,
-  engine, cannot_bind, log_file, usage, system; at the end:
+  mesh_full, peer_misbehaved, rejected, other_code, undelivered; when nothing
+  could be joined: code_used_up, invalid_server, unreachable, join_timeout,
+  refused, stream_ended, engine, cannot_bind, log_file, usage, system; at the end:
   switchboard_stopped."#;
 
 #[derive(Serialize)]

@@ -37,6 +37,10 @@ pub enum Action {
     Network,
     /// The roster, or away with it.
     Roster,
+    /// The code of the room, or away with it.
+    Code,
+    /// The strings to compare, or away with them.
+    Verify,
     /// Draw every cell anew.
     Repaint,
     /// Close what lies over the transcript.
@@ -63,7 +67,9 @@ pub const HELP: &[(&str, &str)] = &[
     ("Ctrl-N", "network view"),
     ("Ctrl-P", "roster"),
     ("F1", "this help"),
-    ("Esc", "close help, network view or roster"),
+    ("F2", "the code of a sealed room"),
+    ("F3", "words to compare with each peer"),
+    ("Esc", "close what lies over the transcript"),
     ("Ctrl-C", "clear the input; twice on an empty input: quit"),
     ("Ctrl-D", "quit when the input is empty, else delete"),
     ("Ctrl-Q", "quit"),
@@ -116,6 +122,8 @@ fn plain(key: KeyEvent) -> Option<Action> {
         KeyCode::PageUp => Action::PageUp,
         KeyCode::PageDown => Action::PageDown,
         KeyCode::F(1) => Action::Help,
+        KeyCode::F(2) => Action::Code,
+        KeyCode::F(3) => Action::Verify,
         KeyCode::Esc => Action::Close,
         _ => return None,
     })

@@ -18,6 +18,7 @@ pub mod lookout;
 mod plain;
 pub mod rooms;
 pub mod safe_text;
+pub mod sealed;
 pub mod stderr;
 pub mod terminal;
 pub mod theme;

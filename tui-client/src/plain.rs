@@ -10,6 +10,7 @@ use crate::{
     clock::Clock,
     command::{Command, Input},
     headless::{Answer, Ending, Face, LINE_BYTES_MAX, Line, Printed, Request},
+    sealed::Invite,
 };
 
 /// The session as plain lines: an [`App`] whose transcript is printed as it grows.
@@ -21,7 +22,12 @@ pub(crate) struct PlainFace {
 }
 
 impl PlainFace {
-    pub(crate) fn new(info: &RoomInfo, connect_policy: ConnectPolicy, notices: Vec<String>) -> Self {
+    pub(crate) fn new(
+        info: &RoomInfo,
+        connect_policy: ConnectPolicy,
+        notices: Vec<String>,
+        invite: Option<Invite>,
+    ) -> Self {
         let clock = Clock::start();
         let setup = Setup {
             info: info.clone(),
@@ -29,6 +35,7 @@ impl PlainFace {
             surface: Surface::Lines,
             time_zone: TimeZone::system(),
             notices,
+            invite,
         };
         Self { app: App::new(setup, clock.now()), clock, next: EntryId(0) }
     }
@@ -206,7 +213,7 @@ mod tests {
             peers: names.iter().map(peer).collect(),
             server: "test".into(),
         };
-        let mut face = PlainFace::new(&info, ConnectPolicy::Newcomer, Vec::new());
+        let mut face = PlainFace::new(&info, ConnectPolicy::Newcomer, Vec::new(), None);
         face.print(&mut Printed::default());
         face
     }

@@ -12,6 +12,7 @@ mod canvas;
 mod composer;
 mod keys;
 mod overlay;
+mod qr;
 mod roster;
 mod status;
 mod title;

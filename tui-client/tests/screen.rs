@@ -57,13 +57,8 @@ impl Scene {
             peers,
             server: "patchcord-server/0.1.0".into(),
         };
-        let setup = Setup {
-            info,
-            connect_policy,
-            surface: Surface::Screen { columns, rows },
-            time_zone: TimeZone::UTC,
-            notices: Vec::new(),
-        };
+        let surface = Surface::Screen { columns, rows };
+        let setup = Setup { connect_policy, ..Setup::new(info, surface, TimeZone::UTC) };
         let wall: Timestamp = START.parse().unwrap();
         let app = App::new(setup, Moment { wall, uptime: Duration::ZERO });
         Self { app, wall, columns, rows, sent: 0 }

@@ -22,7 +22,7 @@ impl Completion {
         let candidates = match first_word {
             None if word.starts_with('/') && word_start == 0 => commands(&word[1..], "/", " "),
             Some("/help") => commands(word.trim_start_matches('/'), "", ""),
-            Some("/msg" | "/connect") if before[..word_start].split_whitespace().count() == 1 => {
+            Some("/msg" | "/connect" | "/verify") if before[..word_start].split_whitespace().count() == 1 => {
                 peers(word, roster, " ")
             }
             _ if word.is_empty() => Vec::new(),

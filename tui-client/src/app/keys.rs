@@ -39,6 +39,11 @@ impl App {
             Action::Submit => self.submit_composer(now),
             Action::Help => self.toggled(OverlayKind::Help),
             Action::Network => self.toggled(OverlayKind::Network),
+            Action::Code => self.toggled(OverlayKind::Code),
+            Action::Verify => {
+                self.screen.verify = None;
+                self.toggled(OverlayKind::Verify)
+            }
             Action::Roster => {
                 self.screen.toggle_roster();
                 Vec::new()

@@ -5,6 +5,7 @@ use super::{
     help::help_lines,
     report::{connection_word, path_words, report_lines},
     screen::OverlayKind,
+    sealed::verified_word,
 };
 use crate::{safe_text::SafeText, wrap};
 
@@ -29,6 +30,8 @@ impl App {
             OverlayKind::Help => help_rows(columns),
             OverlayKind::Network => self.network_rows(columns),
             OverlayKind::Roster => self.roster_rows(columns),
+            OverlayKind::Code => self.code_rows(columns),
+            OverlayKind::Verify => self.verify_rows(columns),
         }
     }
 
@@ -55,7 +58,8 @@ impl App {
             rows.extend(wrapped(self.roster.handle(&member.id).as_str(), columns));
             let path = member.path.map(|path| format!(" {}", path_words(&path))).unwrap_or_default();
             let away = if member.attached { "" } else { ", its signaling is away" };
-            let state = format!("  {}{path}{away}", connection_word(member.state));
+            let verified = verified_word(member);
+            let state = format!("  {}{path}, {verified}{away}", connection_word(member.state));
             rows.extend(wrapped(&state, columns));
         }
         rows
@@ -86,7 +90,7 @@ fn help_rows(columns: usize) -> Vec<OverlayRow> {
 }
 
 /// A line and its indented continuation; one that is not indented itself is a heading.
-fn wrapped(line: &str, columns: usize) -> Vec<OverlayRow> {
+pub(super) fn wrapped(line: &str, columns: usize) -> Vec<OverlayRow> {
     let text = line.trim_start_matches(' ');
     let indent = line.len() - text.len();
     let rows = wrap::wrap(text, columns.saturating_sub(indent).max(1)).into_iter();

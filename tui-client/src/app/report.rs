@@ -6,7 +6,7 @@ use patchcord_peer::{
     CandidateType, ConnectionReport, ConnectionState, ConnectionStep, LeaveReason, Path, TimelineEntry,
 };
 
-use super::{Roster, roster::Member};
+use super::{Roster, roster::Member, sealed::verified_word};
 
 /// The state of a connection as a word.
 pub fn connection_word(state: ConnectionState) -> &'static str {
@@ -59,7 +59,8 @@ pub(super) fn member_line(member: &Member, roster: &Roster) -> String {
     let path = member.path.map(|path| format!(", {}", path_words(&path))).unwrap_or_default();
     let signaling = if member.attached { "" } else { ", its signaling is away" };
     let state = connection_word(member.state);
-    format!("{}: {state}{path}{signaling} (id {})", roster.handle(&member.id), member.id)
+    let verified = verified_word(member);
+    format!("{}: {state}{path}, {verified}{signaling} (id {})", roster.handle(&member.id), member.id)
 }
 
 /// A connection in the lines of the network view: the peer with its state, then what is known.

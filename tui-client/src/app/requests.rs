@@ -53,6 +53,8 @@ impl App {
             }
             Command::Who => self.who(now),
             Command::Net => return self.network(),
+            Command::Code => self.show_code(now),
+            Command::Verify(peer) => return self.verify(peer.as_deref(), now),
             Command::Leave => return Ok(self.leave(false, now)),
             Command::Quit => return Ok(self.quit(now)),
         }

@@ -11,7 +11,8 @@ use crate::{clock::Moment, safe_text::SafeText};
 impl App {
     /// The first entries.
     pub(super) fn greet(&mut self, server: &str, notices: &[String], now: Moment) {
-        let text = format!("you are {} in the room {} ({server})", self.roster.my_name(), self.room);
+        let kind = if self.invite.is_some() { "sealed room" } else { "room" };
+        let text = format!("you are {} in the {kind} {} ({server})", self.roster.my_name(), self.room);
         self.notice(Level::Info, &text, now);
         for notice in notices {
             self.notice(Level::Info, notice, now);
@@ -34,8 +35,9 @@ impl App {
             Event::Signaling(state) => self.signaling_changed(state, now),
             Event::Rejoined { peer_id } => self.rejoined(peer_id, now),
             Event::PeerJoined(peer) => {
-                self.roster.insert(&peer);
-                let text = format!("{} joined", self.roster.handle(&peer.id));
+                self.meet(&peer);
+                let proof = if self.invite.is_some() { ", and is asked for the code" } else { "" };
+                let text = format!("{} joined{proof}", self.roster.handle(&peer.id));
                 self.notice(Level::Info, &text, now);
             }
             Event::PeerUpdated(peer) => self.peer_updated(&peer, now),
@@ -43,6 +45,8 @@ impl App {
             Event::Connection { peer_id, state, path } => {
                 self.connection_changed(&peer_id, state, path, now);
             }
+            Event::Verified { peer_id, string } => self.verified(&peer_id, string, now),
+            Event::GuessesUsed { used } => self.guesses_used = used,
             Event::ChannelOpen { peer_id, display_name } => {
                 let name = SafeText::name(&display_name);
                 self.channel_open(&peer_id, name, now);
@@ -62,9 +66,10 @@ impl App {
                     member.typing_until = active.then_some(now.uptime + TYPING_TIME);
                 }
             }
-            Event::Problem { message, peer_id, .. } => {
+            Event::Problem { message, peer_id, code } => {
                 let about = peer_id.map(|id| format!("{}: ", self.roster.handle(&id))).unwrap_or_default();
-                self.notice(Level::Problem, &format!("{about}{message}"), now);
+                let guesses = self.guesses_words(code);
+                self.notice(Level::Problem, &format!("{about}{message}{guesses}"), now);
             }
             Event::Ended(reason) => return self.ended(reason, now),
             // The library may tell more one day; what this version does not know it does not show.
@@ -79,7 +84,7 @@ impl App {
             return;
         }
         let before = self.roster.get(&peer.id).map(|_| self.roster.handle(&peer.id));
-        self.roster.insert(peer);
+        self.meet(peer);
         let after = self.roster.handle(&peer.id);
         if let Some(before) = before.filter(|before| *before != after) {
             self.notice(Level::Info, &format!("{before} is now {after}"), now);
@@ -98,16 +103,18 @@ impl App {
     fn channel_open(&mut self, peer_id: &PeerId, name: SafeText, now: Moment) {
         let before = self.roster.handle(peer_id);
         let Some(member) = self.roster.get_mut(peer_id) else { return };
+        let nameless = self.invite.is_some() && member.name.as_str().is_empty();
         (member.name, member.channel_open) = (name, true);
         member.interruption.is_over();
         member.state = ConnectionState::Connected;
         let path = member.path.as_ref().map(|path: &Path| format!(" ({})", path_words(path)));
         let handle = self.roster.handle(peer_id);
         // It may call itself otherwise here than it told the server.
-        if before != handle {
+        if before != handle && !nameless {
             self.notice(Level::Info, &format!("{before} is now {handle}"), now);
         }
-        self.notice(Level::Info, &format!("chat with {handle} is open{}", path.unwrap_or_default()), now);
+        let (path, verified) = (path.unwrap_or_default(), self.verified_words(peer_id));
+        self.notice(Level::Info, &format!("chat with {handle} is open{path}{verified}"), now);
     }
 
     fn message(&mut self, message: &Message, now: Moment) -> Vec<Effect> {

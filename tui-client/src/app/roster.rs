@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use patchcord_peer::{ConnectionState, Path, Peer, PeerId};
+use patchcord_peer::{ConnectionState, Path, Peer, PeerId, ShortString};
 
 use super::interruption::Interruption;
 use crate::safe_text::SafeText;
@@ -22,6 +22,8 @@ pub struct Member {
     pub path: Option<Path>,
     /// Whether the chat channel is open.
     pub channel_open: bool,
+    /// What both sides can compare, once the peer has proved itself.
+    pub string: Option<ShortString>,
     /// Shown as writing until then.
     pub typing_until: Option<Duration>,
     /// Of the chat with it.
@@ -113,6 +115,7 @@ impl Roster {
                 state: ConnectionState::New,
                 path: None,
                 channel_open: false,
+                string: None,
                 typing_until: None,
                 interruption: Interruption::default(),
             }),

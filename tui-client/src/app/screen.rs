@@ -1,6 +1,8 @@
 //! What the user of a screen looks at: its size, the view of the transcript, what lies over it, what is
 //! unread.
 
+use patchcord_peer::PeerId;
+
 use super::{EntryId, layout, viewport::Viewport};
 
 /// The state of the screen.
@@ -14,6 +16,8 @@ pub struct Screen {
     pub viewport: Viewport,
     /// What lies over it.
     pub overlay: Option<Overlay>,
+    /// Whose short string is shown, if not everybody's.
+    pub verify: Option<PeerId>,
     /// Whether the roster's pane is wanted where there is room.
     pub roster_wanted: bool,
     /// Whether the window has the keyboard; `None` when the terminal never said.
@@ -42,6 +46,10 @@ pub enum OverlayKind {
     Network,
     /// The peers, where there is no room for a pane.
     Roster,
+    /// The code of a sealed room.
+    Code,
+    /// The short strings to compare.
+    Verify,
 }
 
 impl Screen {
@@ -52,6 +60,7 @@ impl Screen {
             rows,
             viewport: Viewport::Newest,
             overlay: None,
+            verify: None,
             roster_wanted: true,
             focused: None,
             unread_line: None,
@@ -74,10 +83,14 @@ impl Screen {
         }
     }
 
+    /// Whether `kind` lies over the transcript.
+    pub fn shows(&self, kind: OverlayKind) -> bool {
+        self.overlay.is_some_and(|overlay| overlay.kind == kind)
+    }
+
     /// Shows `kind`, or closes it when it is shown.
     pub fn toggle(&mut self, kind: OverlayKind) {
-        let shown = self.overlay.is_some_and(|overlay| overlay.kind == kind);
-        self.overlay = (!shown).then_some(Overlay { kind, scroll: 0 });
+        self.overlay = (!self.shows(kind)).then_some(Overlay { kind, scroll: 0 });
     }
 
     /// Shows or hides the roster in whichever form fits.

@@ -16,6 +16,7 @@ mod delivering;
 mod interruption;
 mod naming;
 mod parting;
+mod sealed;
 mod signaling;
 
 struct Bench {
@@ -45,8 +46,7 @@ impl Bench {
             peers,
             server: "patchcord-server/0".into(),
         };
-        let setup =
-            Setup { info, connect_policy: policy, surface, time_zone: TimeZone::UTC, notices: Vec::new() };
+        let setup = Setup { connect_policy: policy, ..Setup::new(info, surface, TimeZone::UTC) };
         let uptime = Duration::from_secs(100);
         Self { app: App::new(setup, Moment { wall: Timestamp::UNIX_EPOCH, uptime }), uptime }
     }
@@ -375,7 +375,7 @@ fn what_happens_in_the_room_is_told() {
 fn on_lines_commands_answer_with_entries() {
     let mut lines = Bench::on(Surface::Lines, ConnectPolicy::Newcomer, vec![peer("bbbb1111", "bo")]);
     assert_eq!(lines.event(AppEvent::Line("/who".into())), []);
-    assert!(lines.last_text().contains("bo: not connected (id bbbb1111)"), "{}", lines.last_text());
+    assert!(lines.last_text().contains("bo: not connected, unverified"), "{}", lines.last_text());
     assert_eq!(lines.event(AppEvent::Line("/net".into())), [Effect::FetchConnections]);
     lines.event(AppEvent::Line("/nope".into()));
     assert!(lines.last_text().starts_with("there is no command /nope"));

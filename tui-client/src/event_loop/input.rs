@@ -28,7 +28,7 @@ pub fn listen() -> io::Result<mpsc::Receiver<Event>> {
 
 fn read_to_end(sender: &mpsc::Sender<Event>) -> io::Result<()> {
     loop {
-        wait_for_input()?;
+        wait_for_input(None)?;
         while event::poll(READ_TIMEOUT)? {
             if sender.blocking_send(event::read()?).is_err() {
                 // The loop has ended.
@@ -38,18 +38,20 @@ fn read_to_end(sender: &mpsc::Sender<Event>) -> io::Result<()> {
     }
 }
 
-/// Waits until there is something to read; fails when the terminal is gone.
+/// Waits until there is something to read, or for as long as `at_most`, and says which; fails when the terminal is gone.
 #[cfg(unix)]
-fn wait_for_input() -> io::Result<()> {
+pub fn wait_for_input(at_most: Option<Duration>) -> io::Result<bool> {
     use rustix::{
-        event::{PollFd, PollFlags, poll},
+        event::{PollFd, PollFlags, Timespec, poll},
         io::Errno,
     };
 
     let stdin = io::stdin();
     let mut terminal = [PollFd::new(&stdin, PollFlags::IN)];
+    let timeout = at_most.and_then(|at_most| Timespec::try_from(at_most).ok());
     loop {
-        match poll(&mut terminal, None) {
+        match poll(&mut terminal, timeout.as_ref()) {
+            Ok(0) if timeout.is_some() => return Ok(false),
             // A signal came, or none of what was asked for.
             Err(Errno::INTR) | Ok(0) => continue,
             Err(errno) => return Err(errno.into()),
@@ -59,13 +61,13 @@ fn wait_for_input() -> io::Result<()> {
         let gone = PollFlags::HUP | PollFlags::ERR | PollFlags::NVAL;
         return match terminal[0].revents().intersects(gone) {
             true => Err(io::ErrorKind::BrokenPipe.into()),
-            false => Ok(()),
+            false => Ok(true),
         };
     }
 }
 
 /// crossterm itself waits; a console that goes away takes the program with it.
 #[cfg(not(unix))]
-fn wait_for_input() -> io::Result<()> {
-    Ok(())
+pub fn wait_for_input(at_most: Option<Duration>) -> io::Result<bool> {
+    at_most.map_or(Ok(true), event::poll)
 }

@@ -13,7 +13,7 @@ use super::{
 use crate::{
     app::{App, AppEvent, Effect, Phase, Setup, Surface},
     clock::Clock,
-    lookout::Lookout,
+    sealed::guesses::Events,
     terminal::Screen,
     theme::Theme,
 };
@@ -31,7 +31,7 @@ pub struct Turns {
     screen: ManuallyDrop<Screen>,
     frames: Frames,
     requests: Requests,
-    events: Lookout,
+    events: Events,
     events_ended: bool,
     stopped: Option<(Reason, Duration)>,
     terminal_lost: bool,
@@ -51,6 +51,7 @@ impl Turns {
             surface: Surface::Screen { columns: size.width, rows: size.height },
             time_zone: TimeZone::system(),
             notices: session.notices,
+            invite: session.invite,
         };
         Self {
             app: App::new(setup, clock.now()),
@@ -164,7 +165,7 @@ impl Turns {
             }
             budget -= 1;
             if budget > 0 {
-                next = self.events.try_recv().ok().map(AppEvent::Room);
+                next = self.events.try_recv().map(AppEvent::Room);
             }
         }
         self.frames.mark();

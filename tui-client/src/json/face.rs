@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use patchcord_peer::{Event, MessageId, Peer, PeerId, RoomInfo, SendError, SignalingState};
+use patchcord_peer::{Code, Event, MessageId, Peer, PeerId, RoomInfo, SendError, SignalingState};
 
 use super::{
     output::{
@@ -20,13 +20,15 @@ use crate::{
 #[derive(Debug, Default)]
 pub(crate) struct JsonFace {
     hosting: Option<Hosting>,
+    /// That nobody else has yet.
+    code: Option<Code>,
     /// Of the peers in the room: as many as the server lets in.
     names: HashMap<PeerId, String>,
 }
 
 impl JsonFace {
-    pub(crate) fn new(hosting: Option<Hosting>) -> Self {
-        Self { hosting, names: HashMap::new() }
+    pub(crate) fn new(hosting: Option<Hosting>, code: Option<Code>) -> Self {
+        Self { hosting, code, names: HashMap::new() }
     }
 
     fn peer_is(&mut self, peer: &Peer) {
@@ -60,6 +62,9 @@ impl Face for JsonFace {
     fn joined(&mut self, info: &RoomInfo, printed: &mut Printed) {
         if let Some(Hosting { url, join_command, .. }) = &self.hosting {
             say(printed, Output::Hosting { url, join_command });
+        }
+        if let Some(code) = &self.code {
+            say(printed, Output::Code { code: &code.reveal() });
         }
         info.peers.iter().for_each(|peer| self.peer_is(peer));
         say(printed, Output::joined(info));
@@ -186,6 +191,9 @@ impl JsonFace {
             },
             Event::ChannelOpen { peer_id, display_name } => {
                 Output::ChannelOpen { peer_id: peer_id.as_str(), name: display_name.as_raw() }
+            }
+            Event::Verified { peer_id, string } => {
+                Output::Verified { peer_id: peer_id.as_str(), sas: string.to_string() }
             }
             Event::ChannelClosed { peer_id } => Output::ChannelClosed { peer_id: peer_id.as_str() },
             Event::Message(message) => Output::Message {

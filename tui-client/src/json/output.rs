@@ -15,6 +15,9 @@ pub(crate) enum Output<'a> {
         url: &'a str,
         join_command: &'a str,
     },
+    Code {
+        code: &'a str,
+    },
     Joined {
         room: &'a str,
         peer_id: &'a str,
@@ -46,6 +49,10 @@ pub(crate) enum Output<'a> {
     ChannelOpen {
         peer_id: &'a str,
         name: &'a str,
+    },
+    Verified {
+        peer_id: &'a str,
+        sas: String,
     },
     ChannelClosed {
         peer_id: &'a str,
@@ -313,6 +320,15 @@ mod tests {
         for (output, expected) in cases {
             assert_eq!(line(&output), format!("{expected}\n"));
         }
+    }
+
+    #[test]
+    fn golden_lines_of_sealed_rooms() {
+        let code = Output::Code { code: "7k3m9xqd-acid-rope-yard" };
+        assert_eq!(line(&code), "{\"v\":1,\"type\":\"code\",\"code\":\"7k3m9xqd-acid-rope-yard\"}\n");
+        let verified = Output::Verified { peer_id: "k7m2", sas: "acid rope yard zoom".into() };
+        let expected = r#"{"v":1,"type":"verified","peer_id":"k7m2","sas":"acid rope yard zoom"}"#;
+        assert_eq!(line(&verified), format!("{expected}\n"));
     }
 
     #[test]

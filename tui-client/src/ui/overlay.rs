@@ -12,6 +12,8 @@ pub fn draw(app: &App, theme: Theme, kind: OverlayKind, scroll: usize, canvas: &
         OverlayKind::Help => " Help ",
         OverlayKind::Network => " Network ",
         OverlayKind::Roster => " Peers ",
+        OverlayKind::Code => " Code ",
+        OverlayKind::Verify => " Verify ",
     };
     frame(canvas, theme);
     canvas.put(0, 2, title, theme.heading());
@@ -22,6 +24,9 @@ pub fn draw(app: &App, theme: Theme, kind: OverlayKind, scroll: usize, canvas: &
     for (at, line) in lines.iter().skip(scroll).take(page).enumerate() {
         let style = if line.heading { theme.heading() } else { ratatui::style::Style::new() };
         canvas.put(at + 1, 2, &line.text, style);
+    }
+    if kind == OverlayKind::Code {
+        super::qr::draw(app, theme, canvas);
     }
     if scroll + page < lines.len() {
         canvas.put_right(rows.saturating_sub(1), 0, " more ↓ ─┘", theme.alert());

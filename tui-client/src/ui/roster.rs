@@ -4,7 +4,7 @@ use patchcord_peer::ConnectionState;
 
 use super::Canvas;
 use crate::{
-    app::{App, connection_word, path_words, roster::Member},
+    app::{App, connection_word, path_words, roster::Member, verified_word},
     safe_text::SafeText,
     theme::Theme,
     wrap,
@@ -36,12 +36,10 @@ pub fn draw(app: &App, theme: Theme, canvas: &mut Canvas<'_>) {
         }
         let (sign, style) = sign(member, theme);
         canvas.put(row, LEFT, sign, style);
-        canvas.put(
-            row,
-            LEFT + SIGN,
-            &wrap::truncate(&roster.handle(&member.id), columns),
-            theme.nick(&member.id),
-        );
+        let (word, style) = verified(member, theme);
+        let handle = wrap::truncate(&roster.handle(&member.id), columns.saturating_sub(word.len() + 1));
+        let end = canvas.put(row, LEFT + SIGN, &handle, theme.nick(&member.id));
+        canvas.put_right(row, end + 1, word, style);
         canvas.put(row + 1, LEFT + SIGN, &wrap::truncate(&state(member), columns), theme.aside());
         if !member.attached {
             canvas.put(row + 2, LEFT + SIGN, "its signaling is away", theme.aside());
@@ -53,6 +51,11 @@ pub fn draw(app: &App, theme: Theme, canvas: &mut Canvas<'_>) {
 fn state(member: &Member) -> SafeText {
     let path = member.path.map(|path| format!(" {}", path_words(&path))).unwrap_or_default();
     SafeText::line(&format!("{}{path}", connection_word(member.state)))
+}
+
+fn verified(member: &Member, theme: Theme) -> (&'static str, ratatui::style::Style) {
+    let style = if member.string.is_some() { theme.good() } else { theme.aside() };
+    (verified_word(member), style)
 }
 
 fn sign(member: &Member, theme: Theme) -> (&'static str, ratatui::style::Style) {

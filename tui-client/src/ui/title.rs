@@ -28,7 +28,8 @@ enum Weight {
 pub fn draw(app: &App, theme: Theme, canvas: &mut Canvas<'_>) {
     let room = wrap::truncate(app.room(), NAME_COLUMNS);
     let me = wrap::truncate(app.roster().my_name(), NAME_COLUMNS);
-    let mut parts = vec![(Weight::Room, format!("#{room}")), (Weight::Me, me.to_string())];
+    let sealed = if app.invite().is_some() { " sealed" } else { "" };
+    let mut parts = vec![(Weight::Room, format!("#{room}{sealed}")), (Weight::Me, me.to_string())];
     parts.extend(peers(app));
     parts.push(signaling(app));
     let title = fitted(parts, canvas.columns());

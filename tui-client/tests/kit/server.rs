@@ -35,9 +35,14 @@ impl Server {
         }
     }
 
+    /// Where it is.
+    pub fn url(&self) -> String {
+        format!("http://{}", self.address)
+    }
+
     /// The arguments with which `patchcord` joins the lobby.
     pub fn arguments(&self, name: &str) -> Vec<String> {
-        let server = format!("http://{}", self.address);
+        let server = self.url();
         ["join", "lobby", "--server", &server, "--name", name, "--local-address", "127.0.0.1"]
             .map(str::to_owned)
             .to_vec()
