@@ -49,6 +49,9 @@ pub enum Event {
         peer_id: PeerId,
         /// To be compared.
         string: ShortString,
+        /// The peer shows another certificate than on its channel before: what was compared then says nothing any more. With
+        /// the same one it still holds.
+        changed: bool,
     },
     /// In a sealed room: how many wrong codes were tried on this client, to be kept with the code. It is used up at 16.
     GuessesUsed {

@@ -22,7 +22,7 @@ use crate::{
     ConnectionReport, ConnectionState, DeliveryState, Event, IceServer, LeaveReason, MessageId, Path, Peer,
     PeerId, SignalingState,
     chat::{Chat, OutgoingFrame, OutgoingText},
-    connection::{Connection, ConnectionEvent, EngineError},
+    connection::{Connection, ConnectionEvent, EngineError, Fingerprint},
     negotiation::{Candidate, DescriptionKind, Input, Negotiation},
     rate::TokenBucket,
     timeline::Timeline,
@@ -148,6 +148,8 @@ struct Link {
     negotiation: Negotiation,
     /// In a sealed room.
     sealing: Option<Sealing>,
+    /// The peer's certificate when there was a short string last.
+    compared: Option<Fingerprint>,
     /// The user was told that the peer wants a sealed room.
     told_of_code: bool,
     attempt: Option<Attempt>,

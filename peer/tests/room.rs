@@ -296,3 +296,18 @@ async fn relay_only_without_a_turn_server_tells_both_sides_what_to_do() {
     assert_eq!(ana.seen.iter().filter(|event| tells(event)).count(), 2, "{:?}", ana.seen);
     assert_eq!(bo.seen.iter().filter(|event| tells(event)).count(), 1, "{:?}", bo.seen);
 }
+
+#[tokio::test]
+async fn both_members_of_an_open_room_are_given_the_same_string_to_compare() {
+    let server = Server::start().await;
+    let (mut ana, mut bo) = connected(&server, "lobby").await;
+    let mut strings = Vec::new();
+    for member in [&mut ana, &mut bo] {
+        match member.until(|event| matches!(event, Event::ShortString { .. })).await {
+            Event::ShortString { string, changed, .. } => strings.push((string, changed)),
+            _ => unreachable!("only this was waited for"),
+        }
+    }
+    assert_eq!(strings[0], strings[1]);
+    assert!(!strings[0].1, "there was nothing to compare before");
+}

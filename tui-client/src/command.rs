@@ -31,7 +31,7 @@ pub enum Command {
     Net,
     /// `/code`: the code of a sealed room.
     Code,
-    /// `/verify [PEER]`: the words that both sides can compare.
+    /// `/verify [PEER [yes]]`: the words that both sides can compare, and that they were found the same.
     Verify(Option<String>),
     /// `/leave`: leave the room when all is delivered; the transcript stays.
     Leave,
@@ -110,7 +110,7 @@ impl Name {
             Self::Who => "/who",
             Self::Net => "/net",
             Self::Code => "/code",
-            Self::Verify => "/verify [PEER]",
+            Self::Verify => "/verify [PEER [yes]]",
             Self::Leave => "/leave",
             Self::Quit => "/quit",
         }

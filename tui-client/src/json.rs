@@ -50,6 +50,9 @@ pub const JSON_HELP: &str = r#"JSON:
   verified        peer_id, sas
                     in a sealed room: it knows the code; sas: four words that
                     are the same on both sides
+  short_string    peer_id, sas, changed
+                    in an open room: to be compared with what the other side
+                    has; changed: another certificate than the time before
   channel_closed  peer_id
   message         id, peer_id, name, text, kind, direct, sent_at
                     id: counts per peer; kind: plain or action;
@@ -83,8 +86,8 @@ pub const JSON_HELP: &str = r#"JSON:
   (STUN or TURN servers that cannot be used, while a connection waits),
   mesh_full, peer_misbehaved, rejected, other_code, undelivered; when nothing
   could be joined: code_used_up, invalid_server, unreachable, join_timeout,
-  refused, stream_ended, engine, cannot_bind, log_file, usage, system; at the end:
-  switchboard_stopped."#;
+  refused, stream_ended, engine, cannot_bind, log_file, usage, system; at the
+  end: switchboard_stopped."#;
 
 #[derive(Serialize)]
 struct Versioned<'a, T> {

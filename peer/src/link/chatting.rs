@@ -55,7 +55,10 @@ impl Link {
                 self.events.send(Event::Typing { peer_id, active }).await;
             }
             Some(Heard::ShortString(string)) => {
-                self.events.send(Event::ShortString { peer_id, string }).await;
+                let shown = self.certificates().await.map(|certificates| certificates.peer);
+                let before = std::mem::replace(&mut self.compared, shown);
+                let changed = before.is_some() && before != shown;
+                self.events.send(Event::ShortString { peer_id, string, changed }).await;
             }
             Some(Heard::Profile { display_name }) => self.renamed(display_name).await,
             Some(Heard::Rejoined { peer_id }) => match PeerId::parse(&peer_id) {

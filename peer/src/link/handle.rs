@@ -71,6 +71,7 @@ impl LinkHandle {
             chat: Chat::new(context.identity.clone()),
             negotiation: Negotiation::new(polite, context.candidates_max),
             sealing,
+            compared: None,
             told_of_code: false,
             attempt: None,
             mesh_place: None,

@@ -45,7 +45,10 @@ impl App {
             Event::Connection { peer_id, state, path } => {
                 self.connection_changed(&peer_id, state, path, now);
             }
-            Event::Verified { peer_id, string } => self.verified(&peer_id, string, now),
+            Event::Verified { peer_id, string } => self.verified(&peer_id, string),
+            Event::ShortString { peer_id, string, changed } => {
+                self.string_to_compare(&peer_id, string, changed, now);
+            }
             Event::GuessesUsed { used } => self.guesses_used = used,
             Event::ChannelOpen { peer_id, display_name } => {
                 let name = SafeText::name(&display_name);

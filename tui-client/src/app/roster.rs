@@ -7,6 +7,28 @@ use patchcord_peer::{ConnectionState, Path, Peer, PeerId, ShortString};
 use super::interruption::Interruption;
 use crate::safe_text::SafeText;
 
+/// What is known of who is at the other end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verification {
+    /// Nothing: the server could stand in between.
+    Unverified,
+    /// It knows the code, or the user has compared the strings.
+    Verified,
+    /// The user had compared the strings, and now there is another certificate.
+    Changed,
+}
+
+impl Verification {
+    /// In a word.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Unverified => "unverified",
+            Self::Verified => "verified",
+            Self::Changed => "changed!",
+        }
+    }
+}
+
 /// A peer of the room.
 #[derive(Clone, Debug)]
 pub struct Member {
@@ -22,8 +44,10 @@ pub struct Member {
     pub path: Option<Path>,
     /// Whether the chat channel is open.
     pub channel_open: bool,
-    /// What both sides can compare, once the peer has proved itself.
+    /// What both sides can compare.
     pub string: Option<ShortString>,
+    /// Whether it is the one that it should be.
+    pub verification: Verification,
     /// Shown as writing until then.
     pub typing_until: Option<Duration>,
     /// Of the chat with it.
@@ -116,6 +140,7 @@ impl Roster {
                 path: None,
                 channel_open: false,
                 string: None,
+                verification: Verification::Unverified,
                 typing_until: None,
                 interruption: Interruption::default(),
             }),

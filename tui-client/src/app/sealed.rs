@@ -7,7 +7,7 @@ use super::{
     App, Effect, Level, Surface,
     layout::{self, Areas},
     overlay::{OverlayRow, wrapped},
-    roster::Member,
+    roster::{Member, Verification},
     screen::OverlayKind,
 };
 use crate::{
@@ -41,27 +41,62 @@ impl App {
         }
     }
 
-    pub(super) fn verified(&mut self, peer_id: &PeerId, string: ShortString, now: Moment) {
+    pub(super) fn verified(&mut self, peer_id: &PeerId, string: ShortString) {
         let first = self.roster.members().iter().all(|member| member.string.is_none());
         let Some(member) = self.roster.get_mut(peer_id) else { return };
-        let known = member.string.replace(string).is_some();
-        if member.channel_open && !known {
-            let text = format!("{} can be verified: /verify", self.roster.handle(peer_id));
-            self.notice(Level::Info, &text, now);
-        }
+        member.string = Some(string);
+        member.verification = Verification::Verified;
         // The code was shown to let somebody in.
         if first && self.screen.shows(OverlayKind::Code) {
             self.screen.overlay = None;
         }
     }
 
+    /// In an open room: there is something to compare, which proves nothing before it is.
+    pub(super) fn string_to_compare(
+        &mut self,
+        peer_id: &PeerId,
+        string: ShortString,
+        changed: bool,
+        now: Moment,
+    ) {
+        let Some(member) = self.roster.get_mut(peer_id) else { return };
+        member.string = Some(string);
+        if !changed || member.verification == Verification::Unverified {
+            return;
+        }
+        member.verification = Verification::Changed;
+        let handle = self.roster.handle(peer_id);
+        let text = format!(
+            "{handle} is another than the one you verified: it began anew, or somebody is between you; write nothing \
+             secret before /verify {handle} shows the same on both screens"
+        );
+        self.notice(Level::Problem, &text, now);
+    }
+
     /// What is said when the chat with a peer opens.
     pub(super) fn verified_words(&self, peer_id: &PeerId) -> &'static str {
-        match self.roster.get(peer_id).and_then(|member| member.string) {
-            Some(_) if self.invite.is_some() => ", verified: it knows the code",
-            Some(_) => ", verified",
-            None => "",
+        match self.roster.get(peer_id).map(|member| member.verification) {
+            Some(Verification::Verified) if self.invite.is_some() => ", verified: it knows the code",
+            Some(Verification::Verified) => ", verified",
+            _ => "",
         }
+    }
+
+    /// The user has compared: `/verify PEER yes`.
+    fn compared(&mut self, peer: &PeerId, now: Moment) -> Result<Vec<Effect>, String> {
+        let handle = self.roster.handle(peer);
+        let Some(member) = self.roster.get_mut(peer) else { return Ok(Vec::new()) };
+        if member.string.is_none() {
+            return Err(format!("there is nothing to compare with {handle} yet"));
+        }
+        member.verification = Verification::Verified;
+        self.notice(
+            Level::Info,
+            &format!("{handle} is verified, for as long as this room is open here"),
+            now,
+        );
+        Ok(Vec::new())
     }
 
     /// What is said after a problem: how many more a code stands.
@@ -82,6 +117,11 @@ impl App {
     }
 
     pub(super) fn verify(&mut self, peer: Option<&str>, now: Moment) -> Result<Vec<Effect>, String> {
+        if let Some(typed) = peer.and_then(|typed| typed.strip_suffix(" yes"))
+            && let Ok(peer) = self.roster.resolve(typed.trim_end())
+        {
+            return self.compared(&peer, now);
+        }
         let peer = peer.map(|typed| self.roster.resolve(typed)).transpose();
         let peer = peer.map_err(|error| error.to_string())?;
         match self.surface {
@@ -161,6 +201,9 @@ impl App {
                  somebody is between you; leave, and tell the other so."
                     .into(),
             );
+            if self.invite.is_none() {
+                lines.push("  When they are the same: /verify PEER yes".into());
+            }
         }
         lines
     }
@@ -172,18 +215,20 @@ impl App {
             let why = match self.invite {
                 Some(_) => "  It has not proved that it knows the code. Nothing is sent to it before.",
                 None => {
-                    "  This version has nothing to compare with it. A server that lies could stand between \
-                     you; patchcord join --new makes a room in which none can."
+                    "  There is nothing to compare with it yet, or its program has none. A server that lies could \
+                     stand between you; patchcord join --new makes a room in which none can."
                 }
             };
             return vec![format!("{handle}: unverified"), why.into()];
         };
         let numbers = string.numbers().map(|number| number.to_string()).join(" ");
-        vec![format!("{handle}: verified{by_code}"), format!("  {string}"), format!("  {numbers}")]
+        let verification = member.verification.as_str();
+        let by_code = if member.verification == Verification::Verified { by_code } else { "" };
+        vec![format!("{handle}: {verification}{by_code}"), format!("  {string}"), format!("  {numbers}")]
     }
 }
 
 /// Whether a peer is the one that it should be, in a word.
 pub fn verified_word(member: &Member) -> &'static str {
-    if member.string.is_some() { "verified" } else { "unverified" }
+    member.verification.as_str()
 }

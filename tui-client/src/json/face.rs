@@ -192,6 +192,9 @@ impl JsonFace {
             Event::ChannelOpen { peer_id, display_name } => {
                 Output::ChannelOpen { peer_id: peer_id.as_str(), name: display_name.as_raw() }
             }
+            Event::ShortString { peer_id, string, changed } => {
+                Output::ShortString { peer_id: peer_id.as_str(), sas: string.to_string(), changed: *changed }
+            }
             Event::Verified { peer_id, string } => {
                 Output::Verified { peer_id: peer_id.as_str(), sas: string.to_string() }
             }

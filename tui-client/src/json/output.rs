@@ -54,6 +54,11 @@ pub(crate) enum Output<'a> {
         peer_id: &'a str,
         sas: String,
     },
+    ShortString {
+        peer_id: &'a str,
+        sas: String,
+        changed: bool,
+    },
     ChannelClosed {
         peer_id: &'a str,
     },
@@ -329,6 +334,10 @@ mod tests {
         let verified = Output::Verified { peer_id: "k7m2", sas: "acid rope yard zoom".into() };
         let expected = r#"{"v":1,"type":"verified","peer_id":"k7m2","sas":"acid rope yard zoom"}"#;
         assert_eq!(line(&verified), format!("{expected}\n"));
+        let open = Output::ShortString { peer_id: "k7m2", sas: "acid rope yard zoom".into(), changed: false };
+        let expected =
+            r#"{"v":1,"type":"short_string","peer_id":"k7m2","sas":"acid rope yard zoom","changed":false}"#;
+        assert_eq!(line(&open), format!("{expected}\n"));
     }
 
     #[test]

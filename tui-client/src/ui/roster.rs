@@ -4,7 +4,11 @@ use patchcord_peer::ConnectionState;
 
 use super::Canvas;
 use crate::{
-    app::{App, connection_word, path_words, roster::Member, verified_word},
+    app::{
+        App, connection_word, path_words,
+        roster::{Member, Verification},
+        verified_word,
+    },
     safe_text::SafeText,
     theme::Theme,
     wrap,
@@ -54,7 +58,11 @@ fn state(member: &Member) -> SafeText {
 }
 
 fn verified(member: &Member, theme: Theme) -> (&'static str, ratatui::style::Style) {
-    let style = if member.string.is_some() { theme.good() } else { theme.aside() };
+    let style = match member.verification {
+        Verification::Verified => theme.good(),
+        Verification::Unverified => theme.aside(),
+        Verification::Changed => theme.alert(),
+    };
     (verified_word(member), style)
 }
 

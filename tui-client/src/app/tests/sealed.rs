@@ -3,6 +3,7 @@
 use patchcord_peer::{Code, ProblemCode, ShortString};
 
 use super::*;
+use crate::app::roster::Verification;
 
 const CODE: &str = "7k3m9xqd-acid-rope-yard";
 
@@ -88,21 +89,6 @@ fn a_peer_is_unverified_until_it_has_proved_itself_and_then_has_words_and_number
 }
 
 #[test]
-fn in_an_open_room_a_peer_is_verified_when_an_event_says_so_and_not_before() {
-    let mut bench = Bench::pair();
-    assert!(rows(&bench, OverlayKind::Verify).contains("This version has nothing to compare with it"));
-    bench.room(open("bbbb1111", "bo"));
-    assert_eq!(bench.last_text(), "chat with bo is open");
-    bench.room(verified("bbbb1111"));
-    assert_eq!(bench.last_text(), "bo can be verified: /verify");
-    let rows = rows(&bench, OverlayKind::Verify);
-    assert!(rows.contains("bo: verified\n") && rows.contains("How to compare"), "{rows}");
-    bench.room(verified("bbbb1111"));
-    bench.enter("/code");
-    assert!(bench.app.overlay_rows(OverlayKind::Code, 76)[0].text.as_str().contains("it has no code"));
-}
-
-#[test]
 fn a_code_that_was_made_just_now_is_shown_until_somebody_has_used_it() {
     let mut bench = on_screen(true, Vec::new());
     assert_eq!(shown(&bench), Some(OverlayKind::Code));
@@ -159,4 +145,31 @@ fn on_lines_code_and_strings_are_entries() {
     assert!(lines.last_text().contains(&string().to_string()), "{}", lines.last_text());
     lines.event(AppEvent::Line("/code".into()));
     assert!(lines.last_text().starts_with(CODE), "{}", lines.last_text());
+}
+
+#[test]
+fn in_an_open_room_a_peer_is_verified_when_the_user_says_so_and_another_certificate_is_loud() {
+    let mut bench = Bench::with(vec![peer("bbbb1111", "bo")]);
+    let verification = |bench: &Bench| bench.app.roster().get(&id("bbbb1111")).unwrap().verification;
+    bench.room(open("bbbb1111", "bo"));
+    bench.enter("/verify bo yes");
+    assert_eq!(verification(&bench), Verification::Unverified, "there is nothing to compare");
+    bench.control('c');
+    let to_compare = |changed| Event::ShortString { peer_id: id("bbbb1111"), string: string(), changed };
+    bench.room(to_compare(false));
+    assert_eq!(verification(&bench), Verification::Unverified);
+    bench.enter("/verify bo");
+    let shown = rows(&bench, OverlayKind::Verify);
+    assert!(shown.contains("bo: unverified") && shown.contains(&string().to_string()), "{shown}");
+    bench.key(KeyCode::Esc, KeyModifiers::NONE);
+    bench.enter("/verify bo yes");
+    assert_eq!(verification(&bench), Verification::Verified);
+    // Another channel to the same program.
+    bench.room(to_compare(false));
+    assert_eq!(verification(&bench), Verification::Verified);
+    bench.room(to_compare(true));
+    assert_eq!(verification(&bench), Verification::Changed);
+    assert!(bench.last_text().contains("another than the one you verified"), "{}", bench.last_text());
+    bench.enter("/verify bo yes");
+    assert_eq!(verification(&bench), Verification::Verified);
 }
