@@ -85,12 +85,14 @@ impl From<BadShare> for Broken {
 }
 
 struct Begun {
+    told: Bytes,
     session_id: Bytes,
     share: Vec<u8>,
     pake: <Cpace as Pake>::Begun,
 }
 
 struct Answered {
+    told: Bytes,
     session_id: Bytes,
     keys: Keys,
     theirs: Terms,
@@ -129,13 +131,16 @@ impl Exchange {
         }
     }
 
-    /// Begins, or asks the peer to.
+    /// Begins, or asks the peer to. What is under way is only said again: each answer to another share would be a guess.
     pub(crate) fn begin(&mut self, guesses: &Guesses) -> Result<Bytes, Broken> {
         if guesses.are_used_up() {
             return Err(Broken::Burnt);
         }
         if self.role == Role::B {
             return Ok(encode(Payload::Request(v1::SealedRequest {})));
+        }
+        if let Some(begun) = &self.begun {
+            return Ok(begun.told.clone());
         }
         let mut session_id = [0; SESSION_ID_BYTES];
         getrandom::fill(&mut session_id).map_err(|_| Broken::NoRandom)?;
@@ -146,8 +151,9 @@ impl Exchange {
             share: share.clone().into(),
             terms: Some(terms_told(&self.ours)),
         };
-        self.begun = Some(Begun { session_id, share, pake });
-        Ok(encode(Payload::Share(told)))
+        let told = encode(Payload::Share(told));
+        self.begun = Some(Begun { told: told.clone(), session_id, share, pake });
+        Ok(told)
     }
 
     /// Takes what the peer sent. After an error nothing of the exchange is left, and it can be begun again.
@@ -212,6 +218,11 @@ impl Exchange {
         if guesses.are_used_up() {
             return Err(Broken::Burnt);
         }
+        if let Some(answered) =
+            self.answered.as_ref().filter(|answered| answered.session_id == share.session_id)
+        {
+            return Ok(Outcome::Answer(answered.told.clone()));
+        }
         let theirs = terms_heard(share.terms)?;
         if share.session_id.len() != SESSION_ID_BYTES || share.share.len() != SHARE_BYTES {
             return Err(Broken::Malformed);
@@ -235,8 +246,9 @@ impl Exchange {
             tag: Bytes::copy_from_slice(&keys.confirmation(Role::B)),
         };
         guesses.count();
-        self.answered = Some(Answered { session_id: share.session_id, keys, theirs });
-        Ok(Outcome::Answer(encode(Payload::Reply(reply))))
+        let told = encode(Payload::Reply(reply));
+        self.answered = Some(Answered { told: told.clone(), session_id: share.session_id, keys, theirs });
+        Ok(Outcome::Answer(told))
     }
 
     /// A: the peer's proof, then our own.

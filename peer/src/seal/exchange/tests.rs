@@ -117,6 +117,22 @@ fn both_learn_what_the_other_bound_whoever_begins() {
 }
 
 #[test]
+fn both_beginning_at_once_and_again_costs_no_guess() {
+    let (mut a, mut b) = pair();
+    let mut to_b = vec![a.begin(), a.begin()];
+    let mut to_a = vec![b.begin(), b.begin()];
+    while !(to_a.is_empty() && to_b.is_empty()) {
+        to_a.extend(to_b.drain(..).filter_map(|payload| b.take(&payload)));
+        to_b.extend(to_a.drain(..).filter_map(|payload| a.take(&payload)));
+    }
+    assert_eq!((a.guesses.used(), b.guesses.used()), (0, 0));
+    assert!(a.terms.is_some() && b.terms.is_some());
+    let said = a.say("hi");
+    b.take(&said);
+    assert_eq!(b.heard, ["hi"]);
+}
+
+#[test]
 fn other_words_another_room_or_other_ids_open_nothing_and_cost_a_guess() {
     let others = [
         side("7k3m9xqd-acid-acorn-acts", "bbbb", "aaaa", 2),
@@ -138,8 +154,9 @@ fn other_words_another_room_or_other_ids_open_nothing_and_cost_a_guess() {
 #[test]
 fn a_code_is_used_up_after_its_guesses_even_when_the_guesser_never_proves_anything() {
     let (mut a, mut b) = pair();
+    // Each a new side A that hangs up.
     for _ in 0..GUESSES_MAX {
-        let share = a.begin();
+        let share = pair().0.begin();
         assert!(b.take(&share).is_some());
     }
     let share = a.begin();
