@@ -127,8 +127,7 @@ async fn who_has_the_code_chats_and_the_wire_to_the_server_tells_nothing_of_it()
     let words = code.reveal().split('-').skip(1).map(str::to_owned).collect::<Vec<_>>().join("-");
     for secret in [
         "candidate:",
-        "a=",
-        "v=0",
+        "a=ice",
         "fingerprint",
         "typ host",
         "127.0.0.1 ",
