@@ -59,7 +59,9 @@ async fn leaving_delivers_what_was_queued_before_the_channel_opened() {
 #[tokio::test]
 async fn a_peer_that_begins_anew_is_connected_anew_and_what_it_may_have_had_is_told_as_failed() {
     let mut pair = pair();
-    pair.open().await;
+    pair.a.command(Command::Connect).await;
+    let has_string = |events: &[Event]| events.iter().any(|event| matches!(event, Event::ShortString { .. }));
+    pair.run(|notice| notice, |a, b| is_open(a) && is_open(b) && has_string(b)).await;
     // The old side vanishes without a word; its successor has the same peer id.
     pair.a = end("a", "b", Duration::from_secs(30));
     pair.a.command(Command::Connect).await;
