@@ -55,8 +55,8 @@ enum Benchmark {
     },
     /// An offer through the server, from one stream to the other; beside it the same bytes over bare TCP.
     Relay {
-        /// Offers, one after the other.
-        #[arg(long, default_value_t = 10_000)]
+        /// Offers, one after the other; more than a connection may send at once are measured at the rate that it may send at.
+        #[arg(long, default_value_t = 900)]
         offers: usize,
     },
     /// Peers that write to each other through the server while connections are cut and processes stopped and
