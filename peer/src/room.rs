@@ -140,7 +140,6 @@ impl Room {
             seal: config.seal.as_ref().map(|seal| SealContext {
                 code: seal.code.clone(),
                 guesses: Arc::new(Mutex::new(Guesses::with_used(seal.guesses_used))),
-                identity_key: None,
             }),
             connect_timeout: config.connect_timeout,
             candidates_max: config.candidates_per_peer_max,

@@ -6,7 +6,6 @@
 use std::fmt;
 
 use bytes::Bytes;
-use ed25519_dalek::{Signature, Signer, SigningKey, VerifyingKey};
 use hkdf::Hkdf;
 use patchcord_proto::v1::{self, chat_sas::Step};
 use sha2::{Digest, Sha256};
@@ -15,7 +14,6 @@ use x25519_dalek::{PublicKey, StaticSecret};
 use crate::seal::{Role, Terms, lv, word};
 
 const INFO: &[u8] = b"wrtc/1 sas";
-const IDENTITY: &[u8] = b"wrtc/1 identity";
 const HASH_BYTES: usize = 32;
 const RANDOM_BYTES: usize = 32;
 pub(crate) const STRING_BYTES: usize = 10;
@@ -70,9 +68,7 @@ pub(crate) enum Outcome {
     /// Nothing that a user sees.
     Nothing,
     /// The string is there.
-    Ready { string: ShortString, identity_key: Option<[u8; 32]> },
-    /// The peer has the key that it bound.
-    Identified([u8; 32]),
+    Ready(ShortString),
 }
 
 /// The connection is to be closed.
@@ -84,8 +80,6 @@ pub(crate) enum Broken {
     OtherCertificate,
     #[error("somebody is in between: the peer's part is not the one that it committed itself to")]
     OtherPart,
-    #[error("the peer does not have the identity key that it names")]
-    OtherIdentity,
 }
 
 struct Part {
@@ -101,8 +95,8 @@ enum State {
     Waiting,
     /// B: the commitment is here, its own part is sent.
     Answered { commitment: [u8; HASH_BYTES] },
-    /// The string is there; the peer's signature may come.
-    Ready { transcript: [u8; HASH_BYTES], identity_key: Option<[u8; 32]> },
+    /// The string is there.
+    Ready,
 }
 
 /// Between us and one peer, on one channel.
@@ -113,7 +107,6 @@ pub(crate) struct Sas {
     ours: Part,
     /// The certificate that the peer showed to the transport.
     seen: [u8; HASH_BYTES],
-    identity: Option<SigningKey>,
     state: State,
     steps: Vec<v1::ChatSas>,
 }
@@ -130,7 +123,7 @@ pub(crate) struct Place<'a> {
 
 impl Sas {
     /// None without random bits, or between sessions of one id, as only an echo has.
-    pub(crate) fn new(place: &Place<'_>, identity: Option<SigningKey>) -> Option<Self> {
+    pub(crate) fn new(place: &Place<'_>) -> Option<Self> {
         let (mut secret, mut random) = (zeroize::Zeroizing::new([0; 32]), [0; RANDOM_BYTES]);
         getrandom::fill(&mut *secret).and_then(|()| getrandom::fill(&mut random)).ok()?;
         let (role, a, b) = match place.own_session_id.cmp(place.peer_session_id) {
@@ -140,11 +133,8 @@ impl Sas {
         };
         let channel_id = lv([INFO, place.room.as_bytes(), a, b]);
         let secret = StaticSecret::from(*secret);
-        let terms = Terms {
-            fingerprint: place.own_fingerprint,
-            identity_key: identity.as_ref().map(|key| key.verifying_key().to_bytes()),
-            capabilities: Vec::new(),
-        };
+        let terms =
+            Terms { fingerprint: place.own_fingerprint, identity_key: None, capabilities: Vec::new() };
         let ours = Part { public_key: PublicKey::from(&secret).to_bytes(), random, terms };
         let mut sas = Self {
             role,
@@ -152,7 +142,6 @@ impl Sas {
             secret,
             ours,
             seen: place.peer_fingerprint,
-            identity,
             state: State::Waiting,
             steps: Vec::new(),
         };
@@ -194,13 +183,6 @@ impl Sas {
                 self.check_certificate(&part)?;
                 self.ready(&part)
             }
-            (Some(Step::Signature(signature)), State::Ready { transcript, identity_key: Some(key) }) => {
-                let signed = [IDENTITY, self.role.other().as_bytes(), transcript].concat();
-                let signature = Signature::from_slice(&signature).map_err(|_| Broken::Malformed)?;
-                let verifying = VerifyingKey::from_bytes(key).map_err(|_| Broken::OtherIdentity)?;
-                verifying.verify_strict(&signed, &signature).map_err(|_| Broken::OtherIdentity)?;
-                Ok(Outcome::Identified(*key))
-            }
             _ => Err(Broken::Malformed),
         }
     }
@@ -231,14 +213,8 @@ impl Sas {
         let mut string = [0; STRING_BYTES];
         let expanded = Hkdf::<Sha256>::new(Some(&transcript), agreed.as_bytes()).expand(INFO, &mut string);
         expanded.expect("10 bytes are fewer than the 8,160 that HKDF-SHA-256 gives");
-        if let Some(identity) = &self.identity {
-            let signed = [IDENTITY, self.role.as_bytes(), &transcript].concat();
-            let signature = Bytes::copy_from_slice(&identity.sign(&signed).to_bytes());
-            self.say(Step::Signature(signature));
-        }
-        let identity_key = theirs.terms.identity_key;
-        self.state = State::Ready { transcript, identity_key };
-        Ok(Outcome::Ready { string: ShortString(string), identity_key })
+        self.state = State::Ready;
+        Ok(Outcome::Ready(ShortString(string)))
     }
 
     fn commitment(&self, part: &Part) -> [u8; HASH_BYTES] {

@@ -90,15 +90,15 @@ impl Chat {
             own_fingerprint: certificates.own,
             peer_fingerprint: certificates.peer,
         };
-        Sas::new(&place, None)
+        Sas::new(&place)
     }
 
     fn handle_sas(&mut self, step: v1::ChatSas) -> Result<Option<Heard>, Violation> {
         // Of a peer that was not told that we take part.
         let Some(sas) = &mut self.sas else { return Ok(None) };
         Ok(match sas.handle(step)? {
-            sas::Outcome::Ready { string, .. } => Some(Heard::ShortString(string)),
-            sas::Outcome::Nothing | sas::Outcome::Identified(_) => None,
+            sas::Outcome::Ready(string) => Some(Heard::ShortString(string)),
+            sas::Outcome::Nothing => None,
         })
     }
 

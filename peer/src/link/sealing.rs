@@ -23,7 +23,6 @@ use crate::{
 pub(crate) struct SealContext {
     pub code: Code,
     pub guesses: Arc<Mutex<Guesses>>,
-    pub identity_key: Option<[u8; 32]>,
 }
 
 /// One link's side of it.
@@ -40,7 +39,7 @@ pub(super) struct Sealing {
 
 impl Sealing {
     pub(super) fn new(context: &SealContext, own: &PeerId, peer: &PeerId, fingerprint: Fingerprint) -> Self {
-        let terms = Terms { fingerprint, identity_key: context.identity_key, capabilities: Vec::new() };
+        let terms = Terms { fingerprint, identity_key: None, capabilities: Vec::new() };
         Self {
             exchange: Exchange::new(context.code.clone(), own, peer, terms),
             guesses: context.guesses.clone(),
@@ -191,7 +190,7 @@ impl Link {
         match reason {
             Reason::OtherWords => self.exchange_broke(Broken::OtherWords).await,
             Reason::Burnt => self.exchange_broke(Broken::Burnt).await,
-            Reason::Unspecified | Reason::Broken | Reason::TooOften => {
+            Reason::Unspecified | Reason::Broken => {
                 self.begin_exchange_anew();
                 self.not_relayed(std::time::Duration::ZERO).await;
             }

@@ -182,7 +182,7 @@ impl Exchange {
     /// What tells the peer that the last payload ended the exchange.
     pub(crate) fn refusal(&self, reason: Reason) -> Bytes {
         let session_id = self.refused.clone();
-        encode(Payload::Refusal(v1::SealedRefusal { session_id, reason: reason.into(), retry_after: None }))
+        encode(Payload::Refusal(v1::SealedRefusal { session_id, reason: reason.into() }))
     }
 
     fn take(&mut self, payload: v1::SealedPayload, guesses: &mut Guesses) -> Result<Outcome, Broken> {
