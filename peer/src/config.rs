@@ -25,6 +25,8 @@ pub struct Config {
     pub ice_servers: Vec<IceServer>,
     /// Which candidates may be used.
     pub ice_transport_policy: IceTransportPolicy,
+    /// How far a peer is trusted that is not verified. In a sealed room every peer is, by the code.
+    pub ip_policy: IpPolicy,
     /// Local addresses to gather host candidates on; empty means those of every interface but loopback,
     /// or loopback where there is nothing else.
     pub local_addresses: Vec<IpAddr>,
@@ -56,6 +58,7 @@ impl Config {
             connect_policy: ConnectPolicy::Newcomer,
             ice_servers: Vec::new(),
             ice_transport_policy: IceTransportPolicy::All,
+            ip_policy: IpPolicy::default(),
             local_addresses: Vec::new(),
             mesh_peers_max: 8,
             connect_timeout: Duration::from_secs(30),
@@ -93,6 +96,19 @@ pub enum IceTransportPolicy {
     /// All.
     All,
     /// Only those relayed by a TURN server: the other side does not learn this host's addresses.
+    Relay,
+}
+
+/// What a peer that is not verified may make us do: to which addresses packets go, and which of ours it learns. Loopback
+/// (unless we gather there ourselves), link-local, multicast and reserved addresses are out of the question for everybody.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum IpPolicy {
+    /// It may be at any private address: for networks in which private addresses are routed.
+    Any,
+    /// It may be at a private address only in a network that this machine has an interface in.
+    #[default]
+    Guarded,
+    /// It is met at TURN servers only, and learns no address but theirs. Once it is verified the direct path is taken.
     Relay,
 }
 

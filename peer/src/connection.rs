@@ -14,27 +14,28 @@ use std::{
 };
 
 use bytes::{Bytes, BytesMut};
+use parking_lot::Mutex;
 use rtc::peer_connection::configuration::RTCOfferOptions;
 use tokio::sync::{Notify, mpsc};
 use webrtc::{
     data_channel::{DataChannel, DataChannelEvent, RTCDataChannelInit},
-    peer_connection::{
-        PeerConnection, PeerConnectionBuilder, RTCIceCandidateInit, RTCSessionDescription, StatsSelector,
-    },
+    peer_connection::{PeerConnection, PeerConnectionBuilder, RTCSessionDescription, StatsSelector},
 };
 
 mod callbacks;
 mod certificate;
+mod gated;
 mod path;
 mod settings;
 
 use callbacks::Callbacks;
 pub(crate) use certificate::{Certificate, Fingerprint};
 use path::{Signaled, selected_path};
-use settings::{configuration, local_addresses, settings};
+use settings::{configuration, local_addresses, networks, settings};
 
 use crate::{
-    CaCertificate, CandidateType, ConnectionState, IceServer, IceTransportPolicy, Path, candidate_gate,
+    CaCertificate, CandidateType, ConnectionState, IceServer, IceTransportPolicy, IpPolicy, Path,
+    address_gate::AddressGate,
     negotiation::{Candidate, DescriptionKind, username_fragments},
     runtime::SettlingRuntime,
     turn_shim::TurnShims,
@@ -70,10 +71,19 @@ pub(crate) struct ConnectionConfig {
     /// Trusted beside the platform's authorities, for TURN over TLS.
     pub ca_certificate: Option<CaCertificate>,
     pub ice_transport_policy: IceTransportPolicy,
+    pub ip_policy: IpPolicy,
+    /// The peer is verified.
+    pub verified: bool,
     pub local_addresses: Vec<IpAddr>,
 }
 
 impl ConnectionConfig {
+    /// Whether nothing but relays may be used, for now or for good.
+    pub(crate) fn relay_only(&self) -> bool {
+        let until_verified = self.ip_policy == IpPolicy::Relay && !self.verified;
+        until_verified || self.ice_transport_policy == IceTransportPolicy::Relay
+    }
+
     /// Whether there is a TURN server at all.
     pub(crate) fn has_relay(&self) -> bool {
         let is_turn = |url: &String| url.get(..4).is_some_and(|scheme| scheme.eq_ignore_ascii_case("turn"));
@@ -96,6 +106,8 @@ pub(crate) enum ConnectionEvent {
     ChannelClosed,
     /// The engine has given up: nothing follows.
     Stopped,
+    /// An address of a STUN or TURN server is known that was not.
+    ServersKnown,
     /// The peer opened a channel of its own, which this version has no use for.
     ForeignChannel,
 }
@@ -108,12 +120,16 @@ pub(crate) struct Connection {
     held: VecDeque<ConnectionEvent>,
     foreign_channel: Arc<Notify>,
     channel_open: Arc<AtomicBool>,
-    on_loopback: bool,
+    gate: Arc<Mutex<AddressGate>>,
+    /// Of a peer that is not verified, at private addresses; taken once they may be.
+    withheld: Vec<Candidate>,
+    servers_known: Arc<Notify>,
     channel_closed: bool,
     closed: bool,
     local_fragment: Option<String>,
     local_addresses: Vec<IpAddr>,
     ice_servers: Vec<IceServer>,
+    relay_only: bool,
     turn_shims: TurnShims,
     restart: bool,
     signaled: Signaled,
@@ -129,15 +145,27 @@ impl Connection {
         let mut turn_shims = TurnShims::new(callback_tx.clone());
         let ice_servers =
             turn_shims.serve(&config.ice_servers, config.ca_certificate.as_ref(), &local_addresses).await;
-        let relay_only = config.ice_transport_policy == IceTransportPolicy::Relay;
+        let relay_only = config.relay_only();
+        let gate = Arc::new(Mutex::new(AddressGate {
+            loopback: local_addresses.iter().any(IpAddr::is_loopback),
+            policy: config.ip_policy,
+            verified: config.verified,
+            relay_only,
+            networks: networks(),
+            ..AddressGate::default()
+        }));
+        let servers_known = Arc::<Notify>::default();
+        let runtime = SettlingRuntime::new(channel_open.clone(), gate.clone(), servers_known.clone());
         let mut urls = ice_servers.iter().flat_map(|server| &server.urls);
         if relay_only && !urls.any(|url| url.starts_with("turn")) {
             return Err(EngineError("nothing but relays may be used, and there is no TURN server".into()));
         }
+        // The engine's agent never takes what its first configuration ruled out.
+        let relay_for_good = config.ice_transport_policy == IceTransportPolicy::Relay;
         let builder = PeerConnectionBuilder::new()
-            .with_configuration(configuration(ice_servers, config))
-            .with_setting_engine(settings(relay_only, &local_addresses))
-            .with_runtime(Arc::new(SettlingRuntime::new(channel_open.clone())))
+            .with_configuration(configuration(ice_servers.clone(), config, relay_for_good))
+            .with_setting_engine(settings(relay_for_good, &local_addresses))
+            .with_runtime(Arc::new(runtime))
             .with_handler(Arc::new(Callbacks {
                 events: callback_tx,
                 foreign_channel: foreign_channel.clone(),
@@ -146,6 +174,10 @@ impl Connection {
             .with_data_channel_send_buffer_limit(SEND_BUFFER_BYTES_MAX);
         let engine = Box::pin(builder.build()).await.map_err(|error| ("cannot open sockets", error))?;
         let engine: Arc<dyn PeerConnection> = Arc::new(engine);
+        if relay_only != relay_for_good {
+            let set = engine.set_configuration(configuration(ice_servers, config, relay_only)).await;
+            set.map_err(|error| ("cannot keep to relays", error))?;
+        }
         let options = RTCDataChannelInit {
             protocol: CHAT_CHANNEL_PROTOCOL.into(),
             negotiated: Some(CHAT_CHANNEL_ID),
@@ -162,12 +194,15 @@ impl Connection {
             held: VecDeque::new(),
             foreign_channel,
             channel_open,
-            on_loopback: local_addresses.iter().any(IpAddr::is_loopback),
+            gate,
+            withheld: Vec::new(),
+            servers_known,
             channel_closed: false,
             closed: false,
             local_fragment: None,
             local_addresses,
             ice_servers: config.ice_servers.clone(),
+            relay_only,
             turn_shims,
             restart: false,
             signaled: Signaled::default(),
@@ -203,21 +238,6 @@ impl Connection {
         self.restart = true;
     }
 
-    /// For the next ICE generation. What the engine was told already is not told again: it would forget
-    /// the relayed addresses that the peer may know.
-    pub(crate) async fn set_ice_servers(&mut self, config: &ConnectionConfig) -> Result<(), EngineError> {
-        if self.ice_servers == config.ice_servers {
-            return Ok(());
-        }
-        self.ice_servers.clone_from(&config.ice_servers);
-        let ca_certificate = config.ca_certificate.as_ref();
-        let ice_servers =
-            self.turn_shims.serve(&config.ice_servers, ca_certificate, &self.local_addresses).await;
-        let configuration = configuration(ice_servers, config);
-        let set = self.engine.set_configuration(configuration).await;
-        set.map_err(|error| ("cannot change the ICE servers", error).into())
-    }
-
     /// Whether this host has other addresses now than those that the connection was made on. Never, if they
     /// were chosen.
     pub(crate) fn addresses_changed(&self, config: &ConnectionConfig) -> bool {
@@ -237,32 +257,6 @@ impl Connection {
         self.engine.set_local_description(rollback).await.map_err(|error| ("cannot roll back", error).into())
     }
 
-    pub(crate) async fn set_remote(&self, kind: DescriptionKind, sdp: String) -> Result<(), EngineError> {
-        let description = match kind {
-            DescriptionKind::Offer => RTCSessionDescription::offer(sdp),
-            DescriptionKind::Answer => RTCSessionDescription::answer(sdp),
-        };
-        let description = description.map_err(|error| ("not a session description", error))?;
-        self.engine
-            .set_remote_description(description)
-            .await
-            .map_err(|error| ("cannot set the remote description", error).into())
-    }
-
-    pub(crate) async fn add_candidate(&mut self, candidate: Candidate) -> Result<(), EngineError> {
-        candidate_gate::check(&candidate.candidate, self.on_loopback)
-            .map_err(|unfit| ("an unfit candidate", unfit))?;
-        self.signaled.add(&candidate.candidate);
-        let init = RTCIceCandidateInit {
-            candidate: candidate.candidate,
-            sdp_mid: candidate.sdp_mid,
-            sdp_mline_index: candidate.sdp_m_line_index.and_then(|index| u16::try_from(index).ok()),
-            username_fragment: candidate.username_fragment,
-            url: None,
-        };
-        self.engine.add_ice_candidate(init).await.map_err(|error| ("cannot add the candidate", error).into())
-    }
-
     /// The next thing the engine tells, with what came over the channel only if `read_channel`. Cancel safe.
     /// Never ends: after the channel has closed only states and candidates come.
     pub(crate) async fn next_event(&mut self, read_channel: bool) -> ConnectionEvent {
@@ -279,6 +273,7 @@ impl Connection {
                     event => event,
                 },
                 () = self.foreign_channel.notified() => ConnectionEvent::ForeignChannel,
+                () = self.servers_known.notified() => ConnectionEvent::ServersKnown,
                 event = self.channel.poll(), if read_channel && !self.channel_closed => match event {
                     Some(DataChannelEvent::OnOpen) => {
                         self.channel_open.store(true, Relaxed);

@@ -3,7 +3,9 @@
 use std::time::SystemTime;
 
 use crate::{
-    MessageId, TextKind, candidate_gate, chat,
+    IpPolicy, MessageId, TextKind,
+    address_gate::AddressGate,
+    candidate_gate, chat,
     negotiation::{self, Candidate, DescriptionKind, Input, Output},
 };
 
@@ -23,7 +25,8 @@ pub fn username_fragments(sdp: &str) -> Vec<String> {
 
 /// Whether a candidate may reach the engine.
 pub fn candidate_is_fit(candidate: &str, loopback: bool) -> bool {
-    candidate_gate::check(candidate, loopback).is_ok()
+    let gate = AddressGate { loopback, policy: IpPolicy::Any, ..AddressGate::default() };
+    candidate_gate::check(candidate, &gate).is_ok()
 }
 
 /// What a frame brought.

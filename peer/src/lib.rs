@@ -3,6 +3,7 @@
 //! [`Room::join`] gives a handle to say things with and one bounded receiver of [`Event`]s.
 //! Everything that came from other people is [`Untrusted`].
 
+mod address_gate;
 mod candidate_gate;
 mod chat;
 mod config;
@@ -27,6 +28,7 @@ mod rate;
 mod room;
 mod runtime;
 mod sas;
+mod sdp_gate;
 mod seal;
 mod signaling;
 #[cfg(feature = "simulation")]
@@ -38,7 +40,7 @@ mod timeline;
 mod turn_shim;
 mod untrusted;
 
-pub use config::{Config, ConnectPolicy, IceServer, IceTransportPolicy};
+pub use config::{Config, ConnectPolicy, IceServer, IceTransportPolicy, IpPolicy};
 pub use endpoint::{CaCertificate, NoCaCertificate};
 pub use error::{InspectError, JoinError, SendError};
 pub use event::{

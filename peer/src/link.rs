@@ -23,7 +23,7 @@ use crate::{
     PeerId, SignalingState,
     chat::{Chat, OutgoingFrame, OutgoingText},
     connection::{Connection, ConnectionEvent, EngineError, Fingerprint},
-    negotiation::{Candidate, DescriptionKind, Input, Negotiation},
+    negotiation::{Candidate, DescriptionKind, Negotiation},
     rate::TokenBucket,
     timeline::Timeline,
 };
@@ -32,6 +32,7 @@ mod chatting;
 mod connecting;
 mod events;
 mod failing;
+mod gating;
 mod handle;
 mod not_relayed;
 mod recovering;
@@ -167,8 +168,14 @@ struct Link {
     state_since: Instant,
     path: Option<Path>,
     remote_identity: Option<String>,
-    /// What offers and what changes of name and typing the peer may still make us handle.
+    /// The certificate under which the user knows the peer.
+    verified: Option<Fingerprint>,
+    /// Since the user wished for a connection.
+    violations: u32,
+    /// What the peer may still make us handle.
     offers: TokenBucket,
+    candidates: TokenBucket,
+    idle_frames: TokenBucket,
     control_frames: TokenBucket,
     undelivered: Arc<AtomicUsize>,
     leaving: bool,
@@ -257,7 +264,7 @@ impl Link {
             Command::Expect => drop(self.lacks_relay().await),
             Command::Description { .. } | Command::Candidate(_) if !self.takes_clear().await => {}
             Command::Description { kind, sdp } => self.remote_description(kind, sdp).await,
-            Command::Candidate(candidate) => self.negotiate(Input::RemoteCandidate(candidate)).await,
+            Command::Candidate(candidate) => self.remote_candidate(candidate).await,
             Command::Sealed(payload) => self.sealed(payload).await,
             Command::Send(text) => {
                 self.receipts(vec![text.message_id], DeliveryState::Queued).await;

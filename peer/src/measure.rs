@@ -56,6 +56,8 @@ impl Pair {
             ice_servers: Vec::new(),
             ca_certificate: None,
             ice_transport_policy: IceTransportPolicy::All,
+            ip_policy: crate::IpPolicy::default(),
+            verified: false,
             local_addresses: vec![Ipv4Addr::LOCALHOST.into()],
         };
         let mut sender = Connection::new(&config).await?;

@@ -135,6 +135,9 @@ impl Room {
                 ice_servers: joined.ice_servers.iter().chain(&config.ice_servers).cloned().collect(),
                 ca_certificate: config.ca_certificate.clone(),
                 ice_transport_policy: config.ice_transport_policy,
+                ip_policy: config.ip_policy,
+                // By the code.
+                verified: config.seal.is_some(),
                 local_addresses: config.local_addresses.clone(),
             },
             seal: config.seal.as_ref().map(|seal| SealContext {

@@ -16,7 +16,8 @@ use std::{
     time::Duration,
 };
 
-use crate::{handshake_flight::HandshakeFlight, source_filter::SourceFilter};
+use crate::{address_gate::AddressGate, handshake_flight::HandshakeFlight, source_filter::SourceFilter};
+use tokio::sync::Notify;
 use webrtc::runtime::{
     AsyncInterval, AsyncTcpListener, AsyncTcpStream, AsyncUdpSocket, JoinHandle, RecvMeta, Runtime,
     TokioRuntime, Transmit,
@@ -45,12 +46,20 @@ pub(crate) struct SettlingRuntime {
     quiet_passes: Arc<AtomicU32>,
     channel_open: Arc<AtomicBool>,
     sources: Arc<Mutex<SourceFilter>>,
+    gate: Arc<parking_lot::Mutex<AddressGate>>,
+    servers_known: Arc<Notify>,
 }
 
 impl SettlingRuntime {
-    /// `channel_open` is set by the connection once its channel is open.
-    pub(crate) fn new(channel_open: Arc<AtomicBool>) -> Self {
-        Self { tokio: TokioRuntime, quiet_passes: Arc::default(), channel_open, sources: Arc::default() }
+    /// `channel_open` is set by the connection once its channel is open. Its sockets keep to `gate`, which learns here
+    /// where the servers are; each time it has, `servers_known` is told.
+    pub(crate) fn new(
+        channel_open: Arc<AtomicBool>,
+        gate: Arc<parking_lot::Mutex<AddressGate>>,
+        servers_known: Arc<Notify>,
+    ) -> Self {
+        let (quiet_passes, sources) = (Arc::default(), Arc::default());
+        Self { tokio: TokioRuntime, quiet_passes, channel_open, sources, gate, servers_known }
     }
 }
 
@@ -89,6 +98,7 @@ impl Runtime for SettlingRuntime {
             socket,
             channel_open: self.channel_open.clone(),
             sources: self.sources.clone(),
+            gate: self.gate.clone(),
             flight: Arc::default(),
         }))
     }
@@ -108,9 +118,12 @@ impl Runtime for SettlingRuntime {
     fn resolve_host<'a>(&'a self, host: &'a str) -> BoxFuture<'a, io::Result<Vec<SocketAddr>>> {
         // The driver waits for it, and with it the candidates that need no name.
         Box::pin(async move {
-            tokio::time::timeout(RESOLVE_TIMEOUT, self.tokio.resolve_host(host))
-                .await
-                .unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))
+            let resolved = tokio::time::timeout(RESOLVE_TIMEOUT, self.tokio.resolve_host(host)).await;
+            let addresses = resolved.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))?;
+            // Nobody but servers is resolved: names of peers never reach the engine.
+            addresses.iter().for_each(|address| self.gate.lock().add_server(*address));
+            self.servers_known.notify_one();
+            Ok(addresses)
         })
     }
 
@@ -127,7 +140,7 @@ impl Runtime for SettlingRuntime {
     }
 }
 
-/// A socket that keeps DTLS of strangers out, and gives out one datagram a turn of the driver until the channel
+/// A socket that sends nothing to where no peer may be, keeps DTLS of strangers out, and gives out one datagram a turn of the driver until the channel
 /// is open: the driver handles a burst before its events, and so drops data that came in one burst with the
 /// end of the SCTP handshake. Until then it sends the last flight of the DTLS handshake again as well.
 #[derive(Debug)]
@@ -135,6 +148,7 @@ struct GuardedSocket {
     socket: Arc<dyn AsyncUdpSocket>,
     channel_open: Arc<AtomicBool>,
     sources: Arc<Mutex<SourceFilter>>,
+    gate: Arc<parking_lot::Mutex<AddressGate>>,
     flight: Arc<Mutex<HandshakeFlight>>,
 }
 
@@ -162,7 +176,9 @@ impl GuardedSocket {
             let (length, source) = (meta[index].len, meta[index].addr);
             // The kernel may have joined several datagrams of one source.
             let mut datagrams = buffers[index][..length].chunks(meta[index].stride.max(1));
-            if !datagrams.all(|datagram| sources.admits(datagram, source)) {
+            if !self.gate.lock().permits(source)
+                || !datagrams.all(|datagram| sources.admits(datagram, source))
+            {
                 continue;
             }
             if let Some(flight) = &mut flight {
@@ -185,6 +201,10 @@ impl AsyncUdpSocket for GuardedSocket {
     }
 
     fn poll_send(&self, context: &mut Context<'_>, transmit: &Transmit<'_>) -> Poll<io::Result<usize>> {
+        if !self.gate.lock().permits(transmit.destination) {
+            // As if the network had lost it: the engine may have been told of the address by a check from there.
+            return Poll::Ready(Ok(transmit.contents.len()));
+        }
         self.sources().sent(transmit.contents, transmit.destination);
         self.flight_sent(transmit.contents, transmit.destination);
         self.socket.poll_send(context, transmit)
@@ -292,7 +312,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_time_limit_outside_the_driver_is_not_shortened() {
-        let runtime = SettlingRuntime::new(Arc::default());
+        let runtime = SettlingRuntime::new(Arc::default(), Arc::default(), Arc::default());
         let begun = tokio::time::Instant::now();
         runtime.sleep(Duration::from_millis(100)).await;
         assert!(begun.elapsed() >= Duration::from_millis(100));
@@ -300,7 +320,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn an_interrupted_sleep_makes_the_driver_settle_again() {
-        let runtime = SettlingRuntime::new(Arc::default());
+        let runtime = SettlingRuntime::new(Arc::default(), Arc::default(), Arc::default());
         let driver = async {
             for _ in 0..5 {
                 runtime.sleep(Duration::from_secs(3600)).await;

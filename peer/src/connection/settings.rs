@@ -9,7 +9,7 @@ use webrtc::peer_connection::{
 };
 
 use super::ConnectionConfig;
-use crate::{IceServer, IceTransportPolicy};
+use crate::{IceServer, address_gate::Network};
 
 /// Silence until the state is disconnected, and from there until it is failed (the engine's defaults are
 /// 5 and 25 s), and the interval of keepalives.
@@ -31,16 +31,17 @@ const RELAY_ACCEPTANCE_WAIT: Duration = Duration::from_millis(500);
 /// Addresses to gather candidates on; each costs a socket a connection.
 const LOCAL_ADDRESSES_MAX: usize = 8;
 
-pub(super) fn configuration(servers: Vec<IceServer>, config: &ConnectionConfig) -> RTCConfiguration {
+pub(super) fn configuration(
+    servers: Vec<IceServer>,
+    config: &ConnectionConfig,
+    relay_only: bool,
+) -> RTCConfiguration {
     let ice_servers = servers.into_iter().map(|server| RTCIceServer {
         urls: server.urls,
         username: server.username,
         credential: server.credential,
     });
-    let policy = match config.ice_transport_policy {
-        IceTransportPolicy::All => RTCIceTransportPolicy::All,
-        IceTransportPolicy::Relay => RTCIceTransportPolicy::Relay,
-    };
+    let policy = if relay_only { RTCIceTransportPolicy::Relay } else { RTCIceTransportPolicy::All };
     RTCConfigurationBuilder::new()
         .with_ice_servers(ice_servers.collect())
         .with_ice_transport_policy(policy)
@@ -89,4 +90,14 @@ pub(super) fn local_addresses(chosen: &[IpAddr]) -> Vec<IpAddr> {
     addresses.dedup();
     addresses.truncate(LOCAL_ADDRESSES_MAX);
     addresses
+}
+
+/// The networks that this host has an interface in.
+pub(super) fn networks() -> Vec<Network> {
+    let interfaces = if_addrs::get_if_addrs().unwrap_or_default();
+    let networks = interfaces.into_iter().map(|interface| match interface.addr {
+        if_addrs::IfAddr::V4(v4) => Network { address: v4.ip.into(), prefix_bits: v4.prefixlen },
+        if_addrs::IfAddr::V6(v6) => Network { address: v6.ip.into(), prefix_bits: v6.prefixlen },
+    });
+    networks.collect()
 }

@@ -16,6 +16,8 @@ async fn connection() -> Connection {
         ice_servers: Vec::new(),
         ca_certificate: None,
         ice_transport_policy: IceTransportPolicy::All,
+        ip_policy: crate::IpPolicy::default(),
+        verified: false,
         local_addresses: vec![Ipv4Addr::LOCALHOST.into()],
     };
     Connection::new(&config).await.expect("loopback is there")
@@ -114,6 +116,8 @@ async fn each_sees_the_certificate_of_the_other_and_a_connection_names_itself_in
         ice_servers: Vec::new(),
         ca_certificate: None,
         ice_transport_policy: IceTransportPolicy::All,
+        ip_policy: crate::IpPolicy::default(),
+        verified: false,
         local_addresses: vec![Ipv4Addr::LOCALHOST.into()],
     };
     let certificates = [Certificate::generate().unwrap(), Certificate::generate().unwrap()];

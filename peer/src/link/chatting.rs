@@ -32,16 +32,28 @@ impl Link {
             Ok(result) => result,
             Err(violation) => return self.misbehaved(&violation.to_string()).await,
         };
+        let brings_nothing = heard.is_none() && delivered.is_empty();
         if !delivered.is_empty() {
             self.undelivered.fetch_sub(delivered.len(), Relaxed);
             self.prolong_goodbye();
             self.receipts(delivered, DeliveryState::Delivered).await;
         }
         let peer_id = self.peer_id.clone();
-        if matches!(heard, Some(Heard::Typing(_) | Heard::Profile { .. } | Heard::Rejoined { .. }))
-            && !self.control_frames.take(Instant::now())
-        {
+        let is_control = matches!(
+            heard,
+            Some(
+                Heard::Typing(_)
+                    | Heard::Profile { .. }
+                    | Heard::Rejoined { .. }
+                    | Heard::ShortString(_)
+                    | Heard::Bye
+            )
+        );
+        if is_control && !self.control_frames.take(Instant::now()) {
             return self.misbehaved("its name or its typing changes too often").await;
+        }
+        if brings_nothing && !self.idle_frames.take(Instant::now()) {
+            return self.misbehaved("it sends too much that means nothing").await;
         }
         match heard {
             None => {}

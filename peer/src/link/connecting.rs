@@ -17,6 +17,7 @@ use crate::{
 impl Link {
     /// The user's or the policy's wish for a connection.
     pub(super) async fn connect(&mut self) {
+        self.violations = 0;
         if let Some(recovery) = &mut self.recovery {
             return recovery.hurry(Instant::now());
         }
@@ -36,12 +37,9 @@ impl Link {
         self.negotiate(Input::Restart).await;
     }
 
-    pub(super) async fn remote_description(&mut self, kind: DescriptionKind, sdp: String) {
+    /// The peer has described its side, within the rules.
+    pub(super) async fn described(&mut self, kind: DescriptionKind, sdp: String) {
         if kind == DescriptionKind::Offer {
-            if !self.offers.take(Instant::now()) {
-                tracing::debug!(peer_id = %self.peer_id, "ignored an offer: they come too fast");
-                return;
-            }
             let offered = connection_identity(&sdp);
             if offered.is_some() && offered == self.abandoned {
                 tracing::debug!(peer_id = %self.peer_id, "ignored an offer on a connection that was replaced");
@@ -142,12 +140,12 @@ impl Link {
         let connection = &mut attempt.connection;
         match output {
             Output::CreateOffer => {
-                connection.set_ice_servers(&self.context.connection).await?;
+                connection.reconfigure(&self.context.connection).await?;
                 let kind = DescriptionKind::Offer;
                 return Ok(Some(Input::LocalDescription { kind, sdp: connection.describe(kind).await? }));
             }
             Output::CreateAnswer => {
-                connection.set_ice_servers(&self.context.connection).await?;
+                connection.reconfigure(&self.context.connection).await?;
                 let kind = DescriptionKind::Answer;
                 return Ok(Some(Input::LocalDescription { kind, sdp: connection.describe(kind).await? }));
             }
@@ -198,6 +196,11 @@ impl Link {
             ConnectionEvent::State(_) => {}
             ConnectionEvent::Relay { url, trouble } => self.relay(url, trouble),
             ConnectionEvent::LocalCandidate(candidate) => self.local_candidate(candidate).await,
+            ConnectionEvent::ServersKnown => {
+                if let Some(attempt) = &mut self.attempt {
+                    attempt.connection.reconsider_withheld().await;
+                }
+            }
             ConnectionEvent::ChannelOpen if !self.channel_leads_to_the_peer().await => {
                 self.misbehaved("its certificate is not the one that it proved to have").await;
             }

@@ -21,22 +21,24 @@ impl Link {
 
     /// Ends the connection with a peer that breaks the rules; the rest of the room goes on.
     pub(super) async fn misbehaved(&mut self, what: &str) {
-        let message = format!("the peer broke the rules and was disconnected: {what}");
-        self.problem(ProblemCode::PeerMisbehaved, message).await;
+        if let Some(consequence) = self.counts_violation() {
+            let message = format!("the peer broke the rules and was disconnected: {what}{consequence}");
+            self.problem(ProblemCode::PeerMisbehaved, message).await;
+        }
         self.close(ConnectionState::Failed).await;
     }
 
     /// Gathering ended without a candidate: the engine says nothing of a TURN server that refuses.
     pub(super) async fn cannot_be_reached(&mut self) {
         let dead_relays = self.dead_relays();
-        let message = match self.context.connection.ice_transport_policy {
-            IceTransportPolicy::Relay if !dead_relays.is_empty() => {
+        let message = match self.context.connection.relay_only() {
+            true if !dead_relays.is_empty() => {
                 format!("no TURN server gave us an address{dead_relays}")
             }
-            IceTransportPolicy::Relay => {
+            true => {
                 "no TURN server gave us an address: it does not answer, or it refuses its credentials".into()
             }
-            IceTransportPolicy::All => {
+            false => {
                 format!("this machine has no address to be reached at{dead_relays}")
             }
         };
@@ -71,9 +73,9 @@ impl Link {
         let message = if self.chat.is_open() {
             "the connection was lost: the network or the peer went away; /connect tries again".into()
         } else {
-            let dead_relays = self.dead_relays();
+            let (dead_relays, withheld) = (self.dead_relays(), self.withheld());
             format!(
-                "no path to the peer: both may be behind NATs or firewalls that need a TURN server{dead_relays}"
+                "no path to the peer: both may be behind NATs or firewalls that need a TURN server{dead_relays}{withheld}"
             )
         };
         self.problem(ProblemCode::ConnectionFailed, message).await;
@@ -83,9 +85,9 @@ impl Link {
     pub(super) async fn deadline_passed(&mut self) {
         if self.attempt.is_some() && !self.leaving && !self.chat.is_open() {
             let seconds = self.context.connect_timeout.as_secs();
-            let dead_relays = self.dead_relays();
+            let (dead_relays, withheld) = (self.dead_relays(), self.withheld());
             let message = format!(
-                "no connection within {seconds} s: the peer does not answer or no path leads to it{dead_relays}"
+                "no connection within {seconds} s: the peer does not answer or no path leads to it{dead_relays}{withheld}"
             );
             self.problem(ProblemCode::ConnectTimeout, message).await;
             self.close(ConnectionState::Failed).await;
@@ -110,12 +112,19 @@ impl Link {
     /// Relay-only without a TURN server: says so instead of trying, and says yes.
     pub(super) async fn lacks_relay(&mut self) -> bool {
         let config = &self.context.connection;
-        if config.ice_transport_policy == IceTransportPolicy::All || config.has_relay() {
+        if !config.relay_only() || config.has_relay() {
             return false;
         }
         if self.recovery.is_none() {
-            let message =
-                "relay-only needs a TURN server: the server offers none, give one with --ice-server";
+            let message = match config.ice_transport_policy {
+                IceTransportPolicy::Relay => {
+                    "relay-only needs a TURN server: the server offers none, give one with --ice-server"
+                }
+                IceTransportPolicy::All => {
+                    "--ip-policy relay needs a TURN server for peers that are not verified: the server offers none, give one \
+                     with --ice-server"
+                }
+            };
             self.problem(ProblemCode::ConnectionFailed, message.into()).await;
             self.set_state(ConnectionState::Failed).await;
         }

@@ -28,6 +28,14 @@ const COMMANDS_MAX: usize = 2048;
 pub(super) const OFFERS_BURST: u32 = 8;
 const OFFER_INTERVAL: Duration = Duration::from_secs(1);
 
+/// A peer may name a few ICE generations' full of candidates at once, then one a second, over all its connections.
+const CANDIDATES_BURST: u32 = 256;
+const CANDIDATE_INTERVAL: Duration = Duration::from_secs(1);
+
+/// Frames that bring nothing: an honest peer repeats what was lost with a channel, and what it acknowledges.
+const IDLE_FRAMES_BURST: u32 = 4096;
+const IDLE_FRAME_INTERVAL: Duration = Duration::from_millis(20);
+
 /// Each change of name and each typing makes an event: honest peers stay far below.
 const CONTROL_FRAMES_BURST: u32 = 32;
 const CONTROL_FRAME_INTERVAL: Duration = Duration::from_millis(250);
@@ -84,6 +92,10 @@ impl LinkHandle {
             state_since: Instant::now(),
             path: None,
             remote_identity: None,
+            verified: None,
+            violations: 0,
+            candidates: TokenBucket::new(CANDIDATES_BURST, CANDIDATE_INTERVAL, Instant::now()),
+            idle_frames: TokenBucket::new(IDLE_FRAMES_BURST, IDLE_FRAME_INTERVAL, Instant::now()),
             offers: TokenBucket::new(OFFERS_BURST, OFFER_INTERVAL, Instant::now()),
             control_frames: TokenBucket::new(CONTROL_FRAMES_BURST, CONTROL_FRAME_INTERVAL, Instant::now()),
             undelivered: undelivered.clone(),

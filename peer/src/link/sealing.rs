@@ -154,7 +154,7 @@ impl Link {
                 let NegotiationCandidate { candidate, sdp_mid, sdp_m_line_index, username_fragment } =
                     candidate;
                 let candidate = Candidate { candidate, sdp_mid, sdp_m_line_index, username_fragment };
-                self.negotiate(Input::RemoteCandidate(candidate)).await;
+                self.remote_candidate(candidate).await;
             }
             // Of a later version.
             None => {}
@@ -239,7 +239,7 @@ impl Link {
 }
 
 /// The value of `a=fingerprint` (RFC 8122), if it is a SHA-256.
-fn sha_256(value: &str) -> Option<Fingerprint> {
+pub(super) fn sha_256(value: &str) -> Option<Fingerprint> {
     let (algorithm, digits) = value.split_once(' ')?;
     let mut fingerprint = [0; 32];
     let mut bytes = digits.trim().split(':').map(|byte| match byte.len() {

@@ -42,6 +42,8 @@ fn on_loopback(ice_transport_policy: IceTransportPolicy) -> ConnectionConfig {
         ice_servers: Vec::new(),
         ca_certificate: None,
         ice_transport_policy,
+        ip_policy: crate::IpPolicy::default(),
+        verified: false,
         local_addresses: vec![std::net::Ipv4Addr::LOCALHOST.into()],
     }
 }

@@ -1,0 +1,104 @@
+//! What a peer says through the server passes here before anything is made of it; and whether the peer is verified, on which
+//! depends where our packets may go.
+
+use tokio::time::Instant;
+
+use super::{Link, sealing::sha_256};
+use crate::{
+    IceTransportPolicy, IpPolicy,
+    connection::Fingerprint,
+    negotiation::{Candidate, DescriptionKind, Input, fingerprint},
+    sdp_gate::{self, Described},
+};
+
+/// Violations of one peer that are told; then it is not answered until the user wishes so.
+const VIOLATIONS_MAX: u32 = 3;
+
+impl Link {
+    /// A description of the peer, in clear or opened.
+    pub(super) async fn remote_description(&mut self, kind: DescriptionKind, sdp: String) {
+        match kind {
+            DescriptionKind::Offer if self.violations >= VIOLATIONS_MAX => {
+                tracing::debug!(peer_id = %self.peer_id, "ignored an offer: it broke the rules too often");
+                return;
+            }
+            DescriptionKind::Offer if !self.offers.take(Instant::now()) => {
+                tracing::debug!(peer_id = %self.peer_id, "ignored an offer: they come too fast");
+                return;
+            }
+            DescriptionKind::Answer if self.attempt.is_none() || !self.negotiation.awaits_answer() => return,
+            DescriptionKind::Offer | DescriptionKind::Answer => {}
+        }
+        match sdp_gate::check(&sdp) {
+            Ok(Described { sdp, candidates }) => {
+                self.see_certificate(fingerprint(&sdp).and_then(|value| sha_256(&value))).await;
+                self.described(kind, sdp).await;
+                for candidate in candidates {
+                    self.remote_candidate(candidate).await;
+                }
+            }
+            Err(unfit) => self.misbehaved(&format!("its session description {unfit}")).await,
+        }
+    }
+
+    pub(super) async fn remote_candidate(&mut self, candidate: Candidate) {
+        if self.candidates.take(Instant::now()) {
+            self.negotiate(Input::RemoteCandidate(candidate)).await;
+        } else {
+            tracing::debug!(peer_id = %self.peer_id, "ignored a candidate: there are too many");
+        }
+    }
+
+    /// Whether another violation is to be told; the last one with what becomes of it.
+    pub(super) fn counts_violation(&mut self) -> Option<&'static str> {
+        self.violations = self.violations.saturating_add(1);
+        match self.violations {
+            ..VIOLATIONS_MAX => Some(""),
+            VIOLATIONS_MAX => Some("; it is not answered any more: /connect tries again"),
+            _ => None,
+        }
+    }
+
+    /// The user, or what it remembers, says whether the peer is who it should be. For the certificate that it shows now.
+    pub(super) async fn set_verified(&mut self, verified: bool) {
+        let shown = match &self.attempt {
+            Some(attempt) => attempt.connection.remote_fingerprint().await,
+            None => None,
+        };
+        self.verified = verified.then_some(shown).flatten();
+        self.see_certificate(shown).await;
+    }
+
+    /// Nobody is verified but under the certificate that was.
+    async fn see_certificate(&mut self, shown: Option<Fingerprint>) {
+        // By the code, for as long as there is the exchange.
+        if self.sealing.is_some() {
+            return;
+        }
+        let verified = shown.is_some() && self.verified == shown;
+        let config = &mut self.context.connection;
+        if std::mem::replace(&mut config.verified, verified) == verified {
+            return;
+        }
+        let Some(attempt) = &mut self.attempt else { return };
+        let was_confined =
+            config.ip_policy == IpPolicy::Relay && config.ice_transport_policy == IceTransportPolicy::All;
+        let another_path = was_confined || attempt.connection.withheld() > 0;
+        if let Err(error) = attempt.connection.reconfigure(config).await {
+            tracing::debug!(peer_id = %self.peer_id, %error, "the connection keeps its addresses");
+        }
+        attempt.connection.reconsider_withheld().await;
+        if another_path && self.chat.is_open() {
+            self.restart_ice().await;
+        }
+    }
+
+    /// To be put behind what failed.
+    pub(super) fn withheld(&self) -> String {
+        match self.attempt.as_ref().map_or(0, |attempt| attempt.connection.withheld()) {
+            0 => String::new(),
+            _ => "; its private addresses were not tried, as it is not verified: --ip-policy any tries them"
+                .into(),
+        }
+    }
+}
