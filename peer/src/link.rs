@@ -20,9 +20,9 @@ use tokio::{
 
 use crate::{
     ConnectionReport, ConnectionState, DeliveryState, Event, IceServer, LeaveReason, MessageId, Path, Peer,
-    PeerId, SignalingState,
+    PeerId, ShortString, SignalingState,
     chat::{Chat, OutgoingFrame, OutgoingText},
-    connection::{Connection, ConnectionEvent, EngineError, Fingerprint},
+    connection::{Connection, ConnectionEvent, EngineError},
     negotiation::{Candidate, DescriptionKind, Input, Negotiation},
     rate::TokenBucket,
     timeline::Timeline,
@@ -38,6 +38,7 @@ mod recovering;
 mod recovery;
 mod returning;
 mod sealing;
+mod verifying;
 mod watching;
 
 pub(crate) use events::EventSender;
@@ -46,6 +47,7 @@ use not_relayed::Retries;
 use recovery::Recovery;
 pub(crate) use sealing::SealContext;
 use sealing::Sealing;
+use verifying::Comparison;
 
 /// For the acknowledgement of our goodbye, and for the peer to close after we acknowledged its own.
 const BYE_TIMEOUT: Duration = Duration::from_secs(2);
@@ -68,6 +70,8 @@ pub(crate) enum Command {
     Send(OutgoingText),
     Typing(bool),
     DisplayName(String),
+    /// The user has compared this with the peer's.
+    Compared(ShortString),
     Report(oneshot::Sender<ConnectionReport>),
     /// Whether anything reaches the server.
     Signaling(SignalingState),
@@ -148,8 +152,7 @@ struct Link {
     negotiation: Negotiation,
     /// In a sealed room.
     sealing: Option<Sealing>,
-    /// The peer's certificate when there was a short string last.
-    compared: Option<Fingerprint>,
+    comparison: Comparison,
     /// The user was told that the peer wants a sealed room.
     told_of_code: bool,
     attempt: Option<Attempt>,
@@ -268,6 +271,7 @@ impl Link {
                 self.context.identity.display_name.clone_from(&name);
                 self.chat.set_display_name(name);
             }
+            Command::Compared(string) => self.compared(string),
             Command::Report(reply) => {
                 // The asker may have gone.
                 let _ = reply.send(self.report());
@@ -348,6 +352,7 @@ impl Link {
             state: self.state,
             since: self.state_since.elapsed(),
             path: self.path,
+            verified: self.is_verified(),
             opened_in: self.attempt.as_ref().and_then(|attempt| attempt.opened_in),
             local_candidates: self.negotiation.local_candidates(),
             remote_candidates: self.negotiation.remote_candidates(),

@@ -11,7 +11,7 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-use super::{Command, EventSender, Link, Notice, Retries, SealContext, Sealing};
+use super::{Command, Comparison, EventSender, Link, Notice, Retries, SealContext, Sealing};
 use crate::{
     ConnectionState, Event, Peer, PeerId, SignalingState,
     chat::{Chat, Identity},
@@ -71,7 +71,7 @@ impl LinkHandle {
             chat: Chat::new(context.identity.clone()),
             negotiation: Negotiation::new(polite, context.candidates_max),
             sealing,
-            compared: None,
+            comparison: Comparison::default(),
             told_of_code: false,
             attempt: None,
             mesh_place: None,
