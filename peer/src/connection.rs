@@ -31,7 +31,7 @@ mod settings;
 use callbacks::Callbacks;
 pub(crate) use certificate::{Certificate, Fingerprint};
 use path::{Signaled, selected_path};
-use settings::{configuration, local_addresses, networks, settings};
+use settings::{configuration, first_configuration, local_addresses, networks, settings};
 
 use crate::{
     CaCertificate, CandidateType, ConnectionState, IceServer, IceTransportPolicy, IpPolicy, Path,
@@ -163,7 +163,7 @@ impl Connection {
         // The engine's agent never takes what its first configuration ruled out.
         let relay_for_good = config.ice_transport_policy == IceTransportPolicy::Relay;
         let builder = PeerConnectionBuilder::new()
-            .with_configuration(configuration(ice_servers.clone(), config, relay_for_good))
+            .with_configuration(first_configuration(ice_servers.clone(), config, relay_for_good))
             .with_setting_engine(settings(relay_for_good, &local_addresses))
             .with_runtime(Arc::new(runtime))
             .with_handler(Arc::new(Callbacks {
@@ -175,7 +175,7 @@ impl Connection {
         let engine = Box::pin(builder.build()).await.map_err(|error| ("cannot open sockets", error))?;
         let engine: Arc<dyn PeerConnection> = Arc::new(engine);
         if relay_only != relay_for_good {
-            let set = engine.set_configuration(configuration(ice_servers, config, relay_only)).await;
+            let set = engine.set_configuration(configuration(ice_servers, relay_only)).await;
             set.map_err(|error| ("cannot keep to relays", error))?;
         }
         let options = RTCDataChannelInit {

@@ -20,7 +20,7 @@ use tokio::{
 
 use crate::{
     ConnectionReport, ConnectionState, DeliveryState, Event, IceServer, LeaveReason, MessageId, Path, Peer,
-    PeerId, SignalingState,
+    PeerId, ShortString, SignalingState,
     chat::{Chat, OutgoingFrame, OutgoingText},
     connection::{Connection, ConnectionEvent, EngineError, Fingerprint},
     negotiation::{Candidate, DescriptionKind, Negotiation},
@@ -39,6 +39,7 @@ mod recovering;
 mod recovery;
 mod returning;
 mod sealing;
+mod verifying;
 mod watching;
 
 pub(crate) use events::EventSender;
@@ -47,6 +48,7 @@ use not_relayed::Retries;
 use recovery::Recovery;
 pub(crate) use sealing::SealContext;
 use sealing::Sealing;
+use verifying::Comparison;
 
 /// For the acknowledgement of our goodbye, and for the peer to close after we acknowledged its own.
 const BYE_TIMEOUT: Duration = Duration::from_secs(2);
@@ -69,6 +71,8 @@ pub(crate) enum Command {
     Send(OutgoingText),
     Typing(bool),
     DisplayName(String),
+    /// The user has compared this with the peer's.
+    Compared(ShortString),
     Report(oneshot::Sender<ConnectionReport>),
     /// Whether anything reaches the server.
     Signaling(SignalingState),
@@ -149,8 +153,7 @@ struct Link {
     negotiation: Negotiation,
     /// In a sealed room.
     sealing: Option<Sealing>,
-    /// The peer's certificate when there was a short string last.
-    compared: Option<Fingerprint>,
+    comparison: Comparison,
     /// The user was told that the peer wants a sealed room.
     told_of_code: bool,
     attempt: Option<Attempt>,
@@ -168,8 +171,8 @@ struct Link {
     state_since: Instant,
     path: Option<Path>,
     remote_identity: Option<String>,
-    /// The certificate under which the user knows the peer.
-    verified: Option<Fingerprint>,
+    /// The certificate that its last description named.
+    named: Option<Fingerprint>,
     /// Since the user wished for a connection.
     violations: u32,
     /// What the peer may still make us handle.
@@ -215,6 +218,7 @@ impl Link {
                 Step::Recover => self.recover().await,
                 Step::Retry => self.retry().await,
             }
+            self.keep_to_trust().await;
             if self.is_over() {
                 break;
             }
@@ -275,6 +279,7 @@ impl Link {
                 self.context.identity.display_name.clone_from(&name);
                 self.chat.set_display_name(name);
             }
+            Command::Compared(string) => self.compared(string),
             Command::Report(reply) => {
                 // The asker may have gone.
                 let _ = reply.send(self.report());
@@ -355,6 +360,7 @@ impl Link {
             state: self.state,
             since: self.state_since.elapsed(),
             path: self.path,
+            verified: self.is_verified(),
             opened_in: self.attempt.as_ref().and_then(|attempt| attempt.opened_in),
             local_candidates: self.negotiation.local_candidates(),
             remote_candidates: self.negotiation.remote_candidates(),

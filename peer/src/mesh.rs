@@ -14,7 +14,7 @@ use tokio::{
 
 use crate::{
     Config, ConnectPolicy, ConnectionReport, Departure, EndReason, Event, IceServer, LeaveReason, MessageId,
-    Peer, PeerId, ProblemCode, Recipients, SendError, SignalingState,
+    Peer, PeerId, ProblemCode, Recipients, SendError, ShortString, SignalingState,
     chat::OutgoingText,
     link::{Command, EventSender, LinkContext, LinkHandle, Notice},
     signaling::{Signaling, SignalingEvent},
@@ -42,6 +42,7 @@ pub(crate) enum Ask {
     Connect { peer_id: PeerId, reply: oneshot::Sender<Result<(), SendError>> },
     DisplayName(String),
     Typing(bool),
+    Compared { peer_id: PeerId, string: ShortString, reply: oneshot::Sender<Result<(), SendError>> },
     Connections(oneshot::Sender<Vec<oneshot::Receiver<ConnectionReport>>>),
     Leave,
 }

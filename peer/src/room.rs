@@ -15,7 +15,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     Config, ConnectPolicy, ConnectionState, EndReason, Event, JoinError, MessageId, Path, Peer, PeerId,
-    SendError, TextKind, TimelineEntry,
+    SendError, ShortString, TextKind, TimelineEntry,
     chat::{Identity, OutgoingText, SessionIds},
     connection::{Certificate, ConnectionConfig},
     link::{LinkContext, SealContext},
@@ -82,6 +82,8 @@ pub struct ConnectionReport {
     pub since: Duration,
     /// What it runs over, once known.
     pub path: Option<Path>,
+    /// Whether it is known who the peer is: it proved that it knows the code of a sealed room, or [`Room::compared`] told.
+    pub verified: bool,
     /// From its first step to the open channel, once open.
     pub opened_in: Option<Duration>,
     /// Candidates of our own that were sent.
@@ -197,6 +199,16 @@ impl Room {
     /// [`SendError::NoSuchPeer`] when the peer is not in the room, [`SendError::Ended`] when the room is over.
     pub async fn connect(&self, peer_id: PeerId) -> Result<(), SendError> {
         self.ask(|reply| Ask::Connect { peer_id, reply }).await?
+    }
+
+    /// Our user has compared the short string with the peer's, and they are the same: the peer is verified for as long as it
+    /// shows the certificate that it shows now. Does nothing for a string that is not the one of the open channel; say it
+    /// again for each that comes unchanged.
+    ///
+    /// # Errors
+    /// [`SendError::NoSuchPeer`] when the peer is not in the room, [`SendError::Ended`] when the room is over.
+    pub async fn compared(&self, peer_id: PeerId, string: ShortString) -> Result<(), SendError> {
+        self.ask(|reply| Ask::Compared { peer_id, string, reply }).await?
     }
 
     /// Changes how we are shown; [`Event::PeerUpdated`] tells the others.

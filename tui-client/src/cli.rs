@@ -7,8 +7,11 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
-use patchcord_peer::{CaCertificate, Config, ConnectPolicy, IceServer, IceTransportPolicy};
+use clap::{
+    Args, CommandFactory, FromArgMatches, Parser, Subcommand,
+    builder::{PossibleValuesParser, TypedValueParser},
+};
+use patchcord_peer::{CaCertificate, Config, ConnectPolicy, IceServer, IceTransportPolicy, IpPolicy};
 
 use crate::{
     doctor::DOCTOR_HELP,
@@ -205,6 +208,12 @@ pub struct RouteArgs {
     /// Use TURN servers only: peers do not learn this machine's addresses.
     #[arg(long, env = "PATCHCORD_RELAY_ONLY")]
     pub relay_only: bool,
+    /// Where a peer may be that is not verified. "guarded": at private addresses only in a network that this machine is in.
+    /// "any": at any private address, for networks that route them. "relay": at TURN servers, until it is verified; it
+    /// learns no address but theirs before. Who knows the code of a sealed room is verified.
+    #[arg(long, env = "PATCHCORD_IP_POLICY", value_name = "POLICY", default_value = "guarded")]
+    #[arg(value_parser = PossibleValuesParser::new(["guarded", "any", "relay"]).map(ip_policy))]
+    pub ip_policy: IpPolicy,
     /// Who is trusted.
     #[command(flatten)]
     pub trust: TrustArgs,
@@ -284,8 +293,17 @@ impl RouteArgs {
         if self.relay_only {
             config.ice_transport_policy = IceTransportPolicy::Relay;
         }
+        config.ip_policy = self.ip_policy;
         config.ca_certificate = self.trust.ca_certificate()?;
         Ok(())
+    }
+}
+
+fn ip_policy(text: String) -> IpPolicy {
+    match text.as_str() {
+        "any" => IpPolicy::Any,
+        "relay" => IpPolicy::Relay,
+        _ => IpPolicy::Guarded,
     }
 }
 
@@ -356,7 +374,18 @@ mod tests {
 
     #[test]
     fn the_flags_reach_the_peer_library() {
-        let line = ["patchcord", "join", "lobby", "-s", "host", "-n", "ada", "--wait", "--relay-only"];
+        let line = [
+            "patchcord",
+            "join",
+            "lobby",
+            "-s",
+            "host",
+            "-n",
+            "ada",
+            "--wait",
+            "--relay-only",
+            "--ip-policy=any",
+        ];
         let Command::Join(join) = Cli::try_parse_from(line).unwrap().command else { panic!("not join") };
         let place = Place::Open(join.room.unwrap());
         let config = join.session.peer_config(&join.server.server, &place).unwrap();
@@ -364,5 +393,6 @@ mod tests {
         assert_eq!(config.display_name, "ada");
         assert_eq!(config.connect_policy, ConnectPolicy::Manual);
         assert_eq!(config.ice_transport_policy, IceTransportPolicy::Relay);
+        assert_eq!(config.ip_policy, IpPolicy::Any);
     }
 }

@@ -235,6 +235,7 @@ fn the_network_view_explains_each_connection() {
         state,
         since: Duration::from_secs(75),
         path,
+        verified: false,
         opened_in: opened,
         local_candidates: 2,
         remote_candidates: 3,

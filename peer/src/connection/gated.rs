@@ -85,7 +85,7 @@ impl Connection {
         let ca_certificate = config.ca_certificate.as_ref();
         let ice_servers =
             self.turn_shims.serve(&config.ice_servers, ca_certificate, &self.local_addresses).await;
-        let configuration = configuration(ice_servers, config, relay_only);
+        let configuration = configuration(ice_servers, relay_only);
         let set = self.engine.set_configuration(configuration).await;
         set.map_err(|error| ("cannot change the ICE servers", error).into())
     }

@@ -31,22 +31,28 @@ const RELAY_ACCEPTANCE_WAIT: Duration = Duration::from_millis(500);
 /// Addresses to gather candidates on; each costs a socket a connection.
 const LOCAL_ADDRESSES_MAX: usize = 8;
 
-pub(super) fn configuration(
+/// With what a connection is made.
+pub(super) fn first_configuration(
     servers: Vec<IceServer>,
     config: &ConnectionConfig,
     relay_only: bool,
 ) -> RTCConfiguration {
+    builder(servers, relay_only).with_certificates(vec![config.certificate.engine.clone()]).build()
+}
+
+/// For a connection that is there: the engine refuses to be told its certificate again.
+pub(super) fn configuration(servers: Vec<IceServer>, relay_only: bool) -> RTCConfiguration {
+    builder(servers, relay_only).build()
+}
+
+fn builder(servers: Vec<IceServer>, relay_only: bool) -> RTCConfigurationBuilder {
     let ice_servers = servers.into_iter().map(|server| RTCIceServer {
         urls: server.urls,
         username: server.username,
         credential: server.credential,
     });
     let policy = if relay_only { RTCIceTransportPolicy::Relay } else { RTCIceTransportPolicy::All };
-    RTCConfigurationBuilder::new()
-        .with_ice_servers(ice_servers.collect())
-        .with_ice_transport_policy(policy)
-        .with_certificates(vec![config.certificate.engine.clone()])
-        .build()
+    RTCConfigurationBuilder::new().with_ice_servers(ice_servers.collect()).with_ice_transport_policy(policy)
 }
 
 pub(super) fn settings(relay_only: bool, local_addresses: &[IpAddr]) -> SettingEngine {

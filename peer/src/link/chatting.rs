@@ -66,12 +66,7 @@ impl Link {
             Some(Heard::Typing(active)) => {
                 self.events.send(Event::Typing { peer_id, active }).await;
             }
-            Some(Heard::ShortString(string)) => {
-                let shown = self.certificates().await.map(|certificates| certificates.peer);
-                let before = std::mem::replace(&mut self.compared, shown);
-                let changed = before.is_some() && before != shown;
-                self.events.send(Event::ShortString { peer_id, string, changed }).await;
-            }
+            Some(Heard::ShortString(string)) => self.short_string(string).await,
             Some(Heard::Profile { display_name }) => self.renamed(display_name).await,
             Some(Heard::Rejoined { peer_id }) => match PeerId::parse(&peer_id) {
                 Some(server_id) => self.notify(Notice::Claim { server_id }).await,

@@ -206,6 +206,7 @@ impl Link {
             }
             ConnectionEvent::ChannelOpen => {
                 let certificates = self.certificates().await;
+                self.forget_comparison_unless(certificates.map(|certificates| certificates.peer));
                 self.chat.channel_opened(certificates);
             }
             ConnectionEvent::ForeignChannel => self.misbehaved("it opened a channel nobody asked for").await,

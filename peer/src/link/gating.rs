@@ -6,7 +6,6 @@ use tokio::time::Instant;
 use super::{Link, sealing::sha_256};
 use crate::{
     IceTransportPolicy, IpPolicy,
-    connection::Fingerprint,
     negotiation::{Candidate, DescriptionKind, Input, fingerprint},
     sdp_gate::{self, Described},
 };
@@ -31,7 +30,8 @@ impl Link {
         }
         match sdp_gate::check(&sdp) {
             Ok(Described { sdp, candidates }) => {
-                self.see_certificate(fingerprint(&sdp).and_then(|value| sha_256(&value))).await;
+                self.named = fingerprint(&sdp).and_then(|value| sha_256(&value));
+                self.keep_to_trust().await;
                 self.described(kind, sdp).await;
                 for candidate in candidates {
                     self.remote_candidate(candidate).await;
@@ -59,25 +59,19 @@ impl Link {
         }
     }
 
-    /// The user, or what it remembers, says whether the peer is who it should be. For the certificate that it shows now.
-    pub(super) async fn set_verified(&mut self, verified: bool) {
-        let shown = match &self.attempt {
-            Some(attempt) => attempt.connection.remote_fingerprint().await,
-            None => None,
-        };
-        self.verified = verified.then_some(shown).flatten();
-        self.see_certificate(shown).await;
+    /// Nobody is trusted but under the certificate that was verified.
+    fn trusts(&self) -> bool {
+        let known = self.verified_certificate();
+        let is_other = self.named.is_some() && known.is_some() && self.named != known;
+        // In a sealed room nobody gets this far without the code.
+        self.sealing.is_some() || (self.is_verified() && !is_other)
     }
 
-    /// Nobody is verified but under the certificate that was.
-    async fn see_certificate(&mut self, shown: Option<Fingerprint>) {
-        // By the code, for as long as there is the exchange.
-        if self.sealing.is_some() {
-            return;
-        }
-        let verified = shown.is_some() && self.verified == shown;
+    /// Whether the peer is trusted may have changed, and with it where packets may go.
+    pub(super) async fn keep_to_trust(&mut self) {
+        let trusts = self.trusts();
         let config = &mut self.context.connection;
-        if std::mem::replace(&mut config.verified, verified) == verified {
+        if std::mem::replace(&mut config.verified, trusts) == trusts {
             return;
         }
         let Some(attempt) = &mut self.attempt else { return };

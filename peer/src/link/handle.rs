@@ -11,7 +11,7 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-use super::{Command, EventSender, Link, Notice, Retries, SealContext, Sealing};
+use super::{Command, Comparison, EventSender, Link, Notice, Retries, SealContext, Sealing};
 use crate::{
     ConnectionState, Event, Peer, PeerId, SignalingState,
     chat::{Chat, Identity},
@@ -79,7 +79,7 @@ impl LinkHandle {
             chat: Chat::new(context.identity.clone()),
             negotiation: Negotiation::new(polite, context.candidates_max),
             sealing,
-            compared: None,
+            comparison: Comparison::default(),
             told_of_code: false,
             attempt: None,
             mesh_place: None,
@@ -92,7 +92,7 @@ impl LinkHandle {
             state_since: Instant::now(),
             path: None,
             remote_identity: None,
-            verified: None,
+            named: None,
             violations: 0,
             candidates: TokenBucket::new(CANDIDATES_BURST, CANDIDATE_INTERVAL, Instant::now()),
             idle_frames: TokenBucket::new(IDLE_FRAMES_BURST, IDLE_FRAME_INTERVAL, Instant::now()),

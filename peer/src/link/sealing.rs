@@ -48,6 +48,11 @@ impl Sealing {
             told: false,
         }
     }
+
+    /// Whether the peer has proved that it knows the code.
+    pub(super) fn is_proved(&self) -> bool {
+        self.theirs.is_some()
+    }
 }
 
 impl Link {

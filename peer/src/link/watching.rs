@@ -9,7 +9,12 @@ use crate::{ConnectionState, ConnectionStep, Path};
 
 impl Link {
     pub(super) async fn packets_flow(&mut self, state: ConnectionState) {
+        let kinds = |path: Option<Path>| path.map(|path| (path.local, path.remote));
+        let before = self.path;
         self.path = self.current_path().await;
+        if self.state == state && kinds(before) != kinds(self.path) {
+            self.tell_state().await;
+        }
         self.set_state(state).await;
         if state == ConnectionState::Connected {
             self.timeline.add(ConnectionStep::Connected(self.path));

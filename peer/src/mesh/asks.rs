@@ -6,7 +6,9 @@ use patchcord_proto::v1::signal_request as request;
 use tokio::{sync::oneshot, time::Instant};
 
 use super::{Ask, Mesh};
-use crate::{DeliveryState, Event, MessageId, Recipients, SendError, chat::OutgoingText, link::Command};
+use crate::{
+    DeliveryState, Event, MessageId, PeerId, Recipients, SendError, chat::OutgoingText, link::Command,
+};
 
 /// Events that wait for the user beyond its own queue.
 const PENDING_MAX: usize = 1024;
@@ -18,9 +20,10 @@ impl Mesh {
                 let _ = reply.send(self.send(&to, text));
             }
             Ask::Connect { peer_id, reply } => {
-                let known = self.members.contains_key(&peer_id);
-                self.command(&peer_id, Command::Connect);
-                let _ = reply.send(if known { Ok(()) } else { Err(SendError::NoSuchPeer) });
+                let _ = reply.send(self.command_member(&peer_id, Command::Connect));
+            }
+            Ask::Compared { peer_id, string, reply } => {
+                let _ = reply.send(self.command_member(&peer_id, Command::Compared(string)));
             }
             Ask::DisplayName(name) => {
                 self.context.identity.display_name.clone_from(&name);
@@ -46,6 +49,12 @@ impl Mesh {
             }
             Ask::Leave => {}
         }
+    }
+
+    fn command_member(&mut self, peer_id: &PeerId, command: Command) -> Result<(), SendError> {
+        let known = self.members.contains_key(peer_id);
+        self.command(peer_id, command);
+        if known { Ok(()) } else { Err(SendError::NoSuchPeer) }
     }
 
     /// A receiver whose queue is full does not keep the others from getting the text: its receipt says failed.

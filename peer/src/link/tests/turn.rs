@@ -210,3 +210,41 @@ async fn a_host_without_ipv4_uses_a_relay_behind_a_stream_too() {
         assert!(!candidates.is_empty() && candidates.iter().all(is_relayed), "{url}: {candidates:?}");
     }
 }
+
+#[tokio::test]
+async fn a_peer_is_met_at_relays_alone_until_it_is_verified_and_then_directly() {
+    let coturn = Coturn::start(&["ana:secret"], true).await;
+    let config = ConnectionConfig {
+        ice_transport_policy: IceTransportPolicy::All,
+        ip_policy: crate::IpPolicy::Relay,
+        ..coturn.config("turn:127.0.0.1:PORT?transport=udp", "ana:secret")
+    };
+    let mut pair = relayed_pair(&config);
+    pair.a.command(Command::Connect).await;
+    let mut told = Vec::new();
+    let mut see = |notice: Notice| {
+        if let Notice::Candidate(candidate) = &notice {
+            told.push(candidate.candidate.clone());
+        }
+        notice
+    };
+    let string = |events: &[Event]| {
+        events.iter().find_map(|event| match event {
+            Event::ShortString { string, .. } => Some(*string),
+            _ => None,
+        })
+    };
+    let (of_a, _) = pair.run(&mut see, |a, b| string(a).is_some() && string(b).is_some()).await;
+    let string = string(&of_a).unwrap();
+    pair.a.command(Command::Compared(string)).await;
+    pair.b.command(Command::Compared(string)).await;
+    let is_direct = |events: &[Event]| {
+        events.iter().any(|event| {
+            matches!(event, Event::Connection { path: Some(path), .. } if path.local != CandidateType::Relay)
+        })
+    };
+    pair.run(&mut see, |a, b| is_direct(a) && is_direct(b)).await;
+    let first_direct = told.iter().position(|candidate| candidate.contains(" typ host")).unwrap();
+    assert!(told[..first_direct].iter().filter(|candidate| candidate.contains(" typ relay")).count() >= 2);
+    talk(&mut pair, 1).await;
+}
