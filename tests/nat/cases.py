@@ -4,7 +4,7 @@ own word and by the packets that the networks count. Started by run.sh, with the
 
 import json, signal, sys, time, traceback
 
-import doctor, stun
+import doctor, hostile, stun
 from network import IMPAIRED, MEASURED, SERVER, Host, Internet, Router
 from network import full_cone, port_restricted, symmetric
 from programs import TURN_PORT, Client, Servers, Unexpected, Watcher, check
@@ -423,7 +423,7 @@ def quantile(latencies, share):
 
 
 if __name__ == "__main__":
-    cases = {case.__name__: case for case in ALL + doctor.ALL}
+    cases = {case.__name__: case for case in ALL + doctor.ALL + hostile.ALL}
     chosen = [cases[name] for name in sys.argv[1:]] or cases.values()
     rows = [run(case) for case in chosen]
     table([row for row in rows if row])

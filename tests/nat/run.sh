@@ -14,7 +14,7 @@ for program in ip iptables turnserver unshare setpriv python3; do
     fi
 done
 
-cargo build --workspace --bins --example impair --example load --locked
+cargo build --workspace --bins --example impair --example load --example hostile --locked
 
 as_root=()
 ((EUID == 0)) || as_root=(--user --map-root-user)
