@@ -12,6 +12,7 @@ use crate::{
     negotiation::username_fragments,
 };
 
+mod hostile;
 mod not_relayed;
 mod paths;
 mod recovery;
