@@ -20,27 +20,38 @@ use patchcord_proto::{
 use prost::Message as _;
 
 use crate::{
-    MessageId, ShortString, TextKind, Untrusted,
+    Identity, IdentityKey, MessageId, ShortString, TextKind, Untrusted,
     connection::Fingerprint,
     sas::{self, Sas},
 };
 
 mod incoming;
+mod introducing;
+mod outgoing;
+
+use introducing::Waiting;
 
 const SESSION_ID_BYTES: usize = 16;
 const FEATURES_MAX: usize = 32;
 const SAS_FEATURE: &str = "sas.v1";
+const IDENTITY_FEATURE: &str = "identity.v1";
+
+/// What a peer that is held may have written; more waits on its side.
+const HELD_TEXTS_MAX: usize = 1024;
+const HELD_BYTES_MAX: usize = 2 << 20;
 
 /// Texts taken from the channel before an acknowledgement goes out even though more are waiting.
 const UNACKNOWLEDGED_MAX: u64 = 32;
 
 /// Who we are, on every channel of a room.
 #[derive(Clone, Debug)]
-pub(crate) struct Identity {
+pub(crate) struct Introduction {
     pub session_ids: SessionIds,
     pub room: Arc<str>,
     pub display_name: String,
     pub user_agent: String,
+    /// To be proved on each channel.
+    pub secret: Option<Identity>,
 }
 
 /// What both ends of a channel showed to the transport.
@@ -48,6 +59,8 @@ pub(crate) struct Identity {
 pub(crate) struct Certificates {
     pub own: Fingerprint,
     pub peer: Fingerprint,
+    /// Whether users are to be given a short string; where an exchange has bound the certificates there is another.
+    pub to_compare: bool,
 }
 
 /// Makes ids for sessions, never one twice: whoever forgets a peer and meets it again would else be taken for the
@@ -97,7 +110,13 @@ pub(crate) enum Heard {
     /// The channel is open in both directions.
     Open {
         display_name: Untrusted,
+        /// Proved to be the peer's.
+        key: Option<IdentityKey>,
         /// Own texts of which it cannot be told whether they were delivered over an earlier channel.
+        failed: Vec<MessageId>,
+    },
+    /// The peer has said hello and forgotten us: own texts of which it cannot be told whether they were delivered.
+    Forgotten {
         failed: Vec<MessageId>,
     },
     Text(IncomingText),
@@ -126,6 +145,12 @@ pub(crate) enum Violation {
     Malformed,
     #[error("a frame before the hello")]
     NoHello,
+    #[error("it said that it would introduce itself first, and did not")]
+    NoIdentity,
+    #[error("it introduced itself twice")]
+    SecondIdentity,
+    #[error("its proof of its identity key does not hold on this channel: somebody may be in between")]
+    FalseIdentity,
     #[error("a hello of another session")]
     SecondHello,
     #[error("a name or text outside its limits")]
@@ -149,7 +174,7 @@ enum Goodbye {
 pub(crate) type OutgoingFrame = (Bytes, Option<MessageId>);
 
 pub(crate) struct Chat {
-    identity: Identity,
+    identity: Introduction,
     session_id: Bytes,
     /// Taken and not acknowledged; the first `sent` of them went over the channel that is open now.
     texts: VecDeque<(u64, OutgoingText)>,
@@ -163,6 +188,15 @@ pub(crate) struct Chat {
     /// Of the channel that is open.
     certificates: Option<Certificates>,
     sas: Option<Sas>,
+    /// Our own identity is to be told.
+    proof_wanted: bool,
+    /// The peer has said hello and is to introduce itself.
+    waiting: Option<Waiting>,
+    /// Nothing is said to the peer and nothing of it given out.
+    held: bool,
+    /// Texts of a peer that is held.
+    kept: VecDeque<IncomingText>,
+    kept_bytes: usize,
     hello_sent: bool,
     /// An engine may lose what arrives in one batch with the end of its own handshake (rtc 0.21.1 does), so
     /// that our first hello may be lost; by its hello the peer shows that it is ready for ours.
@@ -185,7 +219,7 @@ pub(crate) struct Chat {
 }
 
 impl Chat {
-    pub(crate) fn new(identity: Identity) -> Self {
+    pub(crate) fn new(identity: Introduction) -> Self {
         Self {
             session_id: identity.session_ids.make(),
             identity,
@@ -197,6 +231,11 @@ impl Chat {
             open: false,
             certificates: None,
             sas: None,
+            proof_wanted: false,
+            waiting: None,
+            held: false,
+            kept: VecDeque::new(),
+            kept_bytes: 0,
             hello_sent: false,
             hello_again: false,
             hello_received: false,
@@ -225,7 +264,7 @@ impl Chat {
         self.texts.iter().map(|(_, text)| text.message_id)
     }
 
-    /// `certificates` are what the short string is to bind; without them there is none.
+    /// `certificates` are what the short string and the proofs of identities are to bind; without them there are none.
     pub(crate) fn channel_opened(&mut self, certificates: Option<Certificates>) {
         self.channel_closed();
         self.open = true;
@@ -240,6 +279,10 @@ impl Chat {
         self.hello_received = false;
         self.certificates = None;
         self.sas = None;
+        self.proof_wanted = false;
+        self.waiting = None;
+        // They come again over the next channel.
+        self.forget_kept();
         self.sent = 0;
         self.typing = None;
         self.rejoined_as = None;
@@ -251,14 +294,14 @@ impl Chat {
         }
     }
 
-    /// Whether hellos went both ways.
+    /// Whether hellos went both ways, and the peer has introduced itself if it takes part in that.
     pub(crate) fn is_open(&self) -> bool {
-        self.open && self.hello_received
+        self.open && self.hello_received && self.waiting.is_none()
     }
 
     pub(crate) fn set_typing(&mut self, active: bool) {
         // Never queued for later: it would be outdated.
-        if self.is_open() {
+        if self.is_open() && !self.held {
             self.typing = Some(active);
         }
     }
@@ -271,6 +314,14 @@ impl Chat {
     /// The server knows us by another id: the peer has to learn it.
     pub(crate) fn say_rejoined(&mut self, peer_id: String) {
         self.rejoined_as = Some(peer_id);
+    }
+
+    /// Texts that never went over a channel are not to be sent any more.
+    pub(crate) fn give_up_unsent(&mut self) -> Vec<MessageId> {
+        let sent = self.texts.iter().take_while(|(seq, _)| *seq <= self.sent_through).count();
+        let unsent: Vec<_> = self.texts.drain(sent..).map(|(_, text)| text.message_id).collect();
+        self.next_seq -= unsent.len() as u64;
+        unsent
     }
 
     /// After the texts, say goodbye.
@@ -299,86 +350,6 @@ impl Chat {
     /// Whether the acknowledgement should go before more is read.
     pub(crate) fn receipt_is_urgent(&self) -> bool {
         self.receipt_wanted && self.heard_seq - self.acknowledged_seq >= UNACKNOWLEDGED_MAX
-    }
-
-    /// The next frame to send, most urgent first; none when there is nothing to say now.
-    pub(crate) fn next_frame(&mut self) -> Option<OutgoingFrame> {
-        if !self.open {
-            return None;
-        }
-        if !self.hello_sent || self.hello_again {
-            self.hello_sent = true;
-            self.hello_again = false;
-            self.profile_wanted = false;
-            return Some((encode(Frame::Hello(self.hello())), None));
-        }
-        if !self.hello_received {
-            return None;
-        }
-        self.control_frame().map(|frame| (encode(frame), None)).or_else(|| self.text_frame())
-    }
-
-    fn hello(&self) -> v1::ChatHello {
-        v1::ChatHello {
-            session_id: self.session_id.clone(),
-            display_name: self.identity.display_name.clone(),
-            features: self.certificates.iter().map(|_| SAS_FEATURE.to_owned()).collect(),
-            user_agent: self.identity.user_agent.clone(),
-            heard_session_id: self.heard_session.clone().unwrap_or_default(),
-            heard_seq: self.heard_seq,
-        }
-    }
-
-    fn control_frame(&mut self) -> Option<Frame> {
-        if std::mem::take(&mut self.receipt_wanted) {
-            self.acknowledged_seq = self.heard_seq;
-            return Some(Frame::Receipt(v1::ChatReceipt { through_seq: self.heard_seq }));
-        }
-        if self.bye_ack_wanted && !self.texts.front().is_some_and(|(seq, _)| self.may_be_sent(*seq)) {
-            self.bye_ack_wanted = false;
-            return Some(Frame::ByeAck(v1::ChatByeAck {}));
-        }
-        if let Some(peer_id) = self.rejoined_as.take() {
-            return Some(Frame::Rejoined(v1::ChatRejoined { peer_id }));
-        }
-        if std::mem::take(&mut self.profile_wanted) {
-            let display_name = self.identity.display_name.clone();
-            return Some(Frame::Profile(v1::ChatProfile { display_name }));
-        }
-        if let Some(step) = self.sas.as_mut().and_then(Sas::next_step) {
-            return Some(Frame::Sas(step));
-        }
-        if let Some(active) = self.typing.take() {
-            return Some(Frame::Typing(v1::ChatTyping { active }));
-        }
-        if self.goodbye == Goodbye::Wanted && self.texts.is_empty() {
-            self.goodbye = Goodbye::Sent;
-            return Some(Frame::Bye(v1::ChatBye { last_seq: self.next_seq - 1 }));
-        }
-        None
-    }
-
-    fn may_be_sent(&self, seq: u64) -> bool {
-        self.bye_heard_after.is_none_or(|last| seq <= last)
-    }
-
-    fn text_frame(&mut self) -> Option<OutgoingFrame> {
-        let (seq, text) = self.texts.get(self.sent).filter(|(seq, _)| self.may_be_sent(*seq))?;
-        let frame = Frame::Text(v1::ChatText {
-            seq: *seq,
-            sent_at: Some(text.sent_at.into()),
-            text: text.text.to_string(),
-            kind: match text.kind {
-                TextKind::Plain => v1::chat_text::Kind::Plain.into(),
-                TextKind::Action => v1::chat_text::Kind::Action.into(),
-            },
-            direct: text.direct,
-            message_id: text.message_id.0,
-        });
-        let message_id = text.message_id;
-        self.sent += 1;
-        self.sent_through = self.sent_through.max(*seq);
-        Some((encode(frame), Some(message_id)))
     }
 }
 

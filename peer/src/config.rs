@@ -2,7 +2,7 @@
 
 use std::{net::IpAddr, time::Duration};
 
-use crate::{CaCertificate, Code, Seal, seal::SERVER_NAME};
+use crate::{CaCertificate, Code, Identity, Judge, Seal, seal::SERVER_NAME};
 
 /// How to join a room. Start from [`Config::new`] and change what differs.
 #[derive(Clone, Debug)]
@@ -15,6 +15,10 @@ pub struct Config {
     pub room: String,
     /// For a sealed room: then `room` is the locator of its code, and the server learns no name, description or candidate.
     pub seal: Option<Seal>,
+    /// Proved to every peer on its channel, so that those who verified us know us again; without one they cannot.
+    pub identity: Option<Identity>,
+    /// What to make of peers by their identity keys and names; without it all are [`crate::Judgement::New`].
+    pub judge: Option<Judge>,
     /// What others are shown; the server's limit is 64 bytes of printable UTF-8.
     pub display_name: String,
     /// Program and version, for operators.
@@ -53,6 +57,8 @@ impl Config {
             ca_certificate: None,
             room: room.into(),
             seal: None,
+            identity: None,
+            judge: None,
             display_name: display_name.into(),
             user_agent: concat!("patchcord-peer/", env!("CARGO_PKG_VERSION")).into(),
             connect_policy: ConnectPolicy::Newcomer,

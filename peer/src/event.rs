@@ -2,7 +2,7 @@
 
 use std::time::{Duration, SystemTime};
 
-use crate::{PeerId, ShortString, Untrusted};
+use crate::{Judgement, PeerId, ShortString, Shown, Untrusted};
 
 /// One thing that happened. Events of one peer come in order; [`Event::Ended`] is the last.
 ///
@@ -52,6 +52,14 @@ pub enum Event {
         /// The peer shows another certificate than on its channel before: what was compared then says nothing any more. With
         /// the same one it still holds.
         changed: bool,
+    },
+    /// What a peer showed and proved on a channel that is about to open, and what the program made of it; before
+    /// [`Event::ChannelOpen`], and again when the peer takes another name or the program was asked again.
+    Identity {
+        /// Shown by whom, and what.
+        shown: Shown,
+        /// While it is [`Judgement::Held`] no text of the peer is told and none sent to it; both wait.
+        judgement: Judgement,
     },
     /// In a sealed room: how many wrong codes were tried on this client, to be kept with the code. It is used up at 16.
     GuessesUsed {

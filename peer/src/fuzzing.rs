@@ -50,18 +50,19 @@ impl Chat {
     #[expect(clippy::new_without_default, reason = "a session is not a value with a default")]
     pub fn new() -> Self {
         let session_ids = chat::SessionIds::new([7; 8]);
-        let identity = chat::Identity {
+        let identity = chat::Introduction {
             session_ids,
             room: "room".into(),
             display_name: "we".into(),
             user_agent: "fuzzing".into(),
+            secret: Some(crate::Identity::from_seed(&[7; 32])),
         };
         Self { chat: chat::Chat::new(identity), queued: 0 }
     }
 
     /// Another channel is open.
     pub fn channel_opened(&mut self) {
-        self.chat.channel_opened(Some(chat::Certificates { own: [1; 32], peer: [2; 32] }));
+        self.chat.channel_opened(Some(chat::Certificates { own: [1; 32], peer: [2; 32], to_compare: true }));
     }
 
     /// The channel is gone.
@@ -106,7 +107,7 @@ impl Chat {
             _ => None,
         };
         let failed = match &heard {
-            Some(chat::Heard::Open { failed, .. }) => failed.len(),
+            Some(chat::Heard::Open { failed, .. } | chat::Heard::Forgotten { failed }) => failed.len(),
             _ => 0,
         };
         Some(Heard { text_seq, delivered: delivered.len(), failed })

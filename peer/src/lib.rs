@@ -15,6 +15,7 @@ mod event;
 #[doc(hidden)]
 pub mod fuzzing;
 mod handshake_flight;
+mod identity;
 mod inspect;
 mod link;
 #[cfg(feature = "measure")]
@@ -47,6 +48,7 @@ pub use event::{
     CandidateType, ConnectionState, DeliveryState, EndReason, Event, LeaveReason, Message, MessageId, Path,
     Peer, ProblemCode, SignalingState, TextKind,
 };
+pub use identity::{Identity, IdentityKey, InvalidIdentityKey, Judge, Judgement, Shown};
 pub use inspect::{Inspector, RoomChange, RoomCounters, RoomDetails, RoomPeer};
 pub use peer_id::PeerId;
 pub use room::{ConnectionReport, Departure, Recipients, Room, RoomInfo};

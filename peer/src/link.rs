@@ -48,7 +48,7 @@ use not_relayed::Retries;
 use recovery::Recovery;
 pub(crate) use sealing::SealContext;
 use sealing::Sealing;
-use verifying::Comparison;
+use verifying::Standing;
 
 /// For the acknowledgement of our goodbye, and for the peer to close after we acknowledged its own.
 const BYE_TIMEOUT: Duration = Duration::from_secs(2);
@@ -73,6 +73,10 @@ pub(crate) enum Command {
     DisplayName(String),
     /// The user has compared this with the peer's.
     Compared(ShortString),
+    /// The program may have learnt something about the peer.
+    JudgeAgain,
+    /// Whether the user does not want to be connected.
+    Refuse(bool),
     Report(oneshot::Sender<ConnectionReport>),
     /// Whether anything reaches the server.
     Signaling(SignalingState),
@@ -153,7 +157,9 @@ struct Link {
     negotiation: Negotiation,
     /// In a sealed room.
     sealing: Option<Sealing>,
-    comparison: Comparison,
+    standing: Standing,
+    /// The user does not want to be connected.
+    refused: bool,
     /// The user was told that the peer wants a sealed room.
     told_of_code: bool,
     attempt: Option<Attempt>,
@@ -241,7 +247,7 @@ impl Link {
         };
         let channel = attempt.connection.channel();
         let outgoing = self.outgoing.is_some() && !stalled;
-        let read_channel = !(outgoing && self.chat.receipt_is_urgent());
+        let read_channel = !(outgoing && self.chat.receipt_is_urgent()) && !self.chat.is_full();
         let next_path = attempt.opened_in.map(|_| attempt.next_path);
         tokio::select! {
             biased;
@@ -269,7 +275,9 @@ impl Link {
             Command::Description { .. } | Command::Candidate(_) if !self.takes_clear().await => {}
             Command::Description { kind, sdp } => self.remote_description(kind, sdp).await,
             Command::Candidate(candidate) => self.remote_candidate(candidate).await,
+            Command::Sealed(_) if self.refused => {}
             Command::Sealed(payload) => self.sealed(payload).await,
+            Command::Send(text) if self.refused => self.fail(vec![text.message_id]).await,
             Command::Send(text) => {
                 self.receipts(vec![text.message_id], DeliveryState::Queued).await;
                 self.chat.queue(text);
@@ -280,6 +288,8 @@ impl Link {
                 self.chat.set_display_name(name);
             }
             Command::Compared(string) => self.compared(string),
+            Command::JudgeAgain => self.judge_again().await,
+            Command::Refuse(refused) => self.refuse(refused).await,
             Command::Report(reply) => {
                 // The asker may have gone.
                 let _ = reply.send(self.report());
@@ -315,12 +325,18 @@ impl Link {
     async fn update(&mut self, peer: Peer) {
         if self.peer != peer {
             self.peer = peer.clone();
+            let name = peer.display_name.clone();
             self.events.send(Event::PeerUpdated(peer)).await;
+            self.judge_name(name).await;
         }
     }
 
     fn is_over(&self) -> bool {
         if self.peer_gone && self.attempt.is_none() {
+            return true;
+        }
+        // Nothing will be said to it.
+        if self.leaving && (self.refused || self.chat.is_open() && self.chat.is_held()) {
             return true;
         }
         if !self.leaving || self.chat.is_open() {

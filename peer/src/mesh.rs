@@ -43,6 +43,8 @@ pub(crate) enum Ask {
     DisplayName(String),
     Typing(bool),
     Compared { peer_id: PeerId, string: ShortString, reply: oneshot::Sender<Result<(), SendError>> },
+    JudgeAgain { peer_id: PeerId, reply: oneshot::Sender<Result<(), SendError>> },
+    Refuse { peer_id: PeerId, reply: oneshot::Sender<Result<(), SendError>> },
     Connections(oneshot::Sender<Vec<oneshot::Receiver<ConnectionReport>>>),
     Leave,
 }

@@ -16,7 +16,7 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     Config, ConnectPolicy, ConnectionState, EndReason, Event, JoinError, MessageId, Path, Peer, PeerId,
     SendError, ShortString, TextKind, TimelineEntry,
-    chat::{Identity, OutgoingText, SessionIds},
+    chat::{Introduction, OutgoingText, SessionIds},
     connection::{Certificate, ConnectionConfig},
     link::{LinkContext, SealContext},
     mesh::{Ask, Mesh},
@@ -126,11 +126,12 @@ impl Room {
         let (notice_tx, notices) = mpsc::channel(NOTICES_MAX);
         let (asks, ask_rx) = mpsc::channel(ASKS_MAX);
         let context = LinkContext {
-            identity: Identity {
+            identity: Introduction {
                 session_ids: session_ids()?,
                 room: config.room.as_str().into(),
                 display_name: config.display_name.clone(),
                 user_agent: config.user_agent.clone(),
+                secret: config.identity.clone(),
             },
             connection: ConnectionConfig {
                 certificate: Certificate::generate().map_err(|error| JoinError::Engine(error.to_string()))?,
@@ -146,6 +147,7 @@ impl Room {
                 code: seal.code.clone(),
                 guesses: Arc::new(Mutex::new(Guesses::with_used(seal.guesses_used))),
             }),
+            judge: config.judge.clone(),
             connect_timeout: config.connect_timeout,
             candidates_max: config.candidates_per_peer_max,
             mesh: Arc::new(Semaphore::new(
@@ -209,6 +211,24 @@ impl Room {
     /// [`SendError::NoSuchPeer`] when the peer is not in the room, [`SendError::Ended`] when the room is over.
     pub async fn compared(&self, peer_id: PeerId, string: ShortString) -> Result<(), SendError> {
         self.ask(|reply| Ask::Compared { peer_id, string, reply }).await?
+    }
+
+    /// Asks [`Config::judge`] again about a peer, as its user has decided something: [`Event::Identity`] tells the outcome,
+    /// and the texts of a peer that is no longer held follow.
+    ///
+    /// # Errors
+    /// [`SendError::NoSuchPeer`] when the peer is not in the room, [`SendError::Ended`] when the room is over.
+    pub async fn judge_again(&self, peer_id: PeerId) -> Result<(), SendError> {
+        self.ask(|reply| Ask::JudgeAgain { peer_id, reply }).await?
+    }
+
+    /// Ends the connection with a peer, and takes no other with it until [`Room::connect`]. Texts for it that were not
+    /// sent have failed, and so has what is said meanwhile.
+    ///
+    /// # Errors
+    /// [`SendError::NoSuchPeer`] when the peer is not in the room, [`SendError::Ended`] when the room is over.
+    pub async fn refuse(&self, peer_id: PeerId) -> Result<(), SendError> {
+        self.ask(|reply| Ask::Refuse { peer_id, reply }).await?
     }
 
     /// Changes how we are shown; [`Event::PeerUpdated`] tells the others.

@@ -1,7 +1,8 @@
 //! The short authentication string of an open room ("wrtc/1 sas", chat.proto): both users see the same words when nobody is
 //! between them, and whoever is has one try in 2^39. Pure: no clock, no I/O.
 //!
-//! Invariant: A is bound to its part before it sees B's; a string is given only when both certificates are the ones that were bound.
+//! Invariant: A is bound to its part before it sees B's; a string is given only when certificates and identity keys are the ones that
+//! were bound.
 
 use std::fmt;
 
@@ -78,6 +79,8 @@ pub(crate) enum Broken {
     Malformed,
     #[error("somebody is in between: the peer's certificate is not the one that it sees as its own")]
     OtherCertificate,
+    #[error("the identity key that it binds to the short string is not the one that it proved")]
+    OtherIdentity,
     #[error("somebody is in between: the peer's part is not the one that it committed itself to")]
     OtherPart,
 }
@@ -107,6 +110,8 @@ pub(crate) struct Sas {
     ours: Part,
     /// The certificate that the peer showed to the transport.
     seen: [u8; HASH_BYTES],
+    /// The identity key that the peer proved.
+    proved: Option<[u8; 32]>,
     state: State,
     steps: Vec<v1::ChatSas>,
 }
@@ -123,7 +128,11 @@ pub(crate) struct Place<'a> {
 
 impl Sas {
     /// None without random bits, or between sessions of one id, as only an echo has.
-    pub(crate) fn new(place: &Place<'_>) -> Option<Self> {
+    pub(crate) fn new(
+        place: &Place<'_>,
+        own_key: Option<[u8; 32]>,
+        peer_key: Option<[u8; 32]>,
+    ) -> Option<Self> {
         let (mut secret, mut random) = (zeroize::Zeroizing::new([0; 32]), [0; RANDOM_BYTES]);
         getrandom::fill(&mut *secret).and_then(|()| getrandom::fill(&mut random)).ok()?;
         let (role, a, b) = match place.own_session_id.cmp(place.peer_session_id) {
@@ -134,7 +143,7 @@ impl Sas {
         let channel_id = lv([INFO, place.room.as_bytes(), a, b]);
         let secret = StaticSecret::from(*secret);
         let terms =
-            Terms { fingerprint: place.own_fingerprint, identity_key: None, capabilities: Vec::new() };
+            Terms { fingerprint: place.own_fingerprint, identity_key: own_key, capabilities: Vec::new() };
         let ours = Part { public_key: PublicKey::from(&secret).to_bytes(), random, terms };
         let mut sas = Self {
             role,
@@ -142,6 +151,7 @@ impl Sas {
             secret,
             ours,
             seen: place.peer_fingerprint,
+            proved: peer_key,
             state: State::Waiting,
             steps: Vec::new(),
         };
@@ -180,7 +190,7 @@ impl Sas {
                 if self.commitment(&part) != commitment {
                     return Err(Broken::OtherPart);
                 }
-                self.check_certificate(&part)?;
+                self.check_terms(&part)?;
                 self.ready(&part)
             }
             _ => Err(Broken::Malformed),
@@ -189,12 +199,15 @@ impl Sas {
 
     fn heard(&self, part: v1::ChatSasPart) -> Result<Part, Broken> {
         let part = heard(part)?;
-        self.check_certificate(&part)?;
+        self.check_terms(&part)?;
         Ok(part)
     }
 
-    fn check_certificate(&self, part: &Part) -> Result<(), Broken> {
-        if part.terms.fingerprint == self.seen { Ok(()) } else { Err(Broken::OtherCertificate) }
+    fn check_terms(&self, part: &Part) -> Result<(), Broken> {
+        if part.terms.fingerprint != self.seen {
+            return Err(Broken::OtherCertificate);
+        }
+        if part.terms.identity_key == self.proved { Ok(()) } else { Err(Broken::OtherIdentity) }
     }
 
     fn ready(&mut self, theirs: &Part) -> Result<Outcome, Broken> {

@@ -8,11 +8,11 @@ use patchcord_proto::{
 };
 use prost::Message as _;
 
-use super::{Chat, FEATURES_MAX, Heard, IncomingText, SAS_FEATURE, SESSION_ID_BYTES, Violation};
-use crate::{
-    MessageId, TextKind, Untrusted,
-    sas::{self, Place, Sas},
+use super::{
+    Chat, FEATURES_MAX, Heard, IDENTITY_FEATURE, IncomingText, SAS_FEATURE, SESSION_ID_BYTES, Violation,
+    Waiting,
 };
+use crate::{MessageId, TextKind, Untrusted, sas};
 
 impl Chat {
     /// Takes a frame of the peer's. Also gives the own texts that are now known to be delivered.
@@ -25,6 +25,9 @@ impl Chat {
         let Some(frame) = frame else { return Ok((None, Vec::new())) };
         if !self.hello_received && !matches!(frame, Frame::Hello(_)) {
             return Err(Violation::NoHello);
+        }
+        if self.waiting.is_some() && !matches!(frame, Frame::Hello(_) | Frame::Identity(_)) {
+            return Err(Violation::NoIdentity);
         }
         if !matches!(frame, Frame::Hello(_)) {
             // It says nothing else before it has our hello.
@@ -49,6 +52,7 @@ impl Chat {
             }
             Frame::ByeAck(_) => Ok((Some(Heard::ByeAcknowledged), Vec::new())),
             Frame::Sas(step) => Ok((self.handle_sas(step)?, Vec::new())),
+            Frame::Identity(identity) => Ok((self.handle_identity(&identity)?, Vec::new())),
         }
     }
 
@@ -71,26 +75,19 @@ impl Chat {
         };
         self.hello_received = true;
         self.hello_again = self.hello_sent;
-        if hello.features.iter().any(|feature| feature == SAS_FEATURE) {
-            self.sas = self.begin_sas(&hello.session_id);
-        }
         let forgotten = forgotten || !knows_us && self.known_to_peer;
         let failed = if forgotten { self.begin_anew() } else { Vec::new() };
         self.known_to_peer = knows_us;
         let delivered = if knows_us { self.take_through(hello.heard_seq) } else { Vec::new() };
-        Ok((Some(Heard::Open { display_name, failed }), delivered))
-    }
-
-    fn begin_sas(&self, peer_session_id: &[u8]) -> Option<Sas> {
-        let certificates = self.certificates?;
-        let place = Place {
-            room: &self.identity.room,
-            own_session_id: &self.session_id,
-            peer_session_id,
-            own_fingerprint: certificates.own,
-            peer_fingerprint: certificates.peer,
-        };
-        Sas::new(&place)
+        let names = |known: &str| hello.features.iter().any(|feature| feature == known);
+        let waiting = Waiting { display_name, compares: names(SAS_FEATURE) };
+        if self.certificates.is_some() && names(IDENTITY_FEATURE) {
+            self.proof_wanted = true;
+            self.waiting = Some(waiting);
+            let failed = (!failed.is_empty()).then_some(Heard::Forgotten { failed });
+            return Ok((failed, delivered));
+        }
+        Ok((Some(self.introduced(waiting, None, failed)), delivered))
     }
 
     fn handle_sas(&mut self, step: v1::ChatSas) -> Result<Option<Heard>, Violation> {
@@ -125,7 +122,7 @@ impl Chat {
         if self.deaf {
             return Ok(None);
         }
-        let expected = self.heard_seq + 1;
+        let expected = self.expected_seq();
         if text.seq > expected {
             return Err(Violation::Gap { got: text.seq, expected });
         }
@@ -138,14 +135,14 @@ impl Chat {
             _ => TextKind::Plain,
         };
         let sent_at = text.sent_at.and_then(|at| SystemTime::try_from(at).ok());
-        Ok(Some(Heard::Text(IncomingText {
+        Ok(self.unless_held(IncomingText {
             seq: text.seq,
             message_id: MessageId(text.message_id),
             text: Untrusted::new(text.text),
             kind,
             direct: text.direct,
             sent_at: sent_at.unwrap_or(SystemTime::UNIX_EPOCH),
-        })))
+        }))
     }
 
     fn delivered(&mut self, through_seq: u64) -> Result<Vec<MessageId>, Violation> {

@@ -6,7 +6,8 @@ use tokio::time::Instant;
 
 use super::{BYE_TIMEOUT, Link, Notice};
 use crate::{
-    ConnectionState, ConnectionStep, DeliveryState, Event, Message, MessageId, Peer, PeerId, Untrusted,
+    ConnectionState, ConnectionStep, DeliveryState, Event, IdentityKey, Message, MessageId, Peer, PeerId,
+    Untrusted,
     chat::{Heard, IncomingText},
 };
 
@@ -57,12 +58,13 @@ impl Link {
         }
         match heard {
             None => {}
-            Some(Heard::Open { display_name, failed }) => {
-                self.undelivered.fetch_sub(failed.len(), Relaxed);
-                self.receipts(failed, DeliveryState::Failed).await;
-                self.opened(display_name).await;
+            Some(Heard::Forgotten { failed }) => self.fail(failed).await,
+            Some(Heard::Open { display_name, key, failed }) => {
+                self.fail(failed).await;
+                self.opened(display_name, key).await;
             }
             Some(Heard::Text(text)) => self.text(text).await,
+            Some(Heard::Typing(_)) if self.chat.is_held() => {}
             Some(Heard::Typing(active)) => {
                 self.events.send(Event::Typing { peer_id, active }).await;
             }
@@ -81,7 +83,7 @@ impl Link {
         }
     }
 
-    async fn opened(&mut self, display_name: Untrusted) {
+    async fn opened(&mut self, display_name: Untrusted, key: Option<IdentityKey>) {
         self.deadline = None;
         self.recovery = None;
         self.abandoned = None;
@@ -91,7 +93,10 @@ impl Link {
             attempt.opened_in = Some(attempt.begun.elapsed());
         }
         // The peer may have changed its name while the server could not tell us.
-        self.renamed(display_name.clone()).await;
+        self.update(Peer { display_name: display_name.clone(), ..self.peer.clone() }).await;
+        if !self.introduced(display_name.clone(), key).await {
+            return;
+        }
         let peer_id = self.peer_id.clone();
         self.notify(Notice::Open(true)).await;
         self.events.send(Event::ChannelOpen { peer_id, display_name }).await;
@@ -101,8 +106,14 @@ impl Link {
         self.update(Peer { display_name, ..self.peer.clone() }).await;
     }
 
+    /// Own texts that will not be delivered.
+    pub(super) async fn fail(&mut self, message_ids: Vec<MessageId>) {
+        self.undelivered.fetch_sub(message_ids.len(), Relaxed);
+        self.receipts(message_ids, DeliveryState::Failed).await;
+    }
+
     /// Acknowledged only once it is in the user's hands.
-    async fn text(&mut self, text: IncomingText) {
+    pub(super) async fn text(&mut self, text: IncomingText) {
         let message = Message {
             id: text.message_id,
             peer_id: self.peer_id.clone(),

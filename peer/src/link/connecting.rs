@@ -71,6 +71,9 @@ impl Link {
         if self.attempt.is_some() {
             return true;
         }
+        if self.refused {
+            return false;
+        }
         if self.lacks_relay().await {
             return false;
         }
@@ -206,7 +209,6 @@ impl Link {
             }
             ConnectionEvent::ChannelOpen => {
                 let certificates = self.certificates().await;
-                self.forget_comparison_unless(certificates.map(|certificates| certificates.peer));
                 self.chat.channel_opened(certificates);
             }
             ConnectionEvent::ForeignChannel => self.misbehaved("it opened a channel nobody asked for").await,

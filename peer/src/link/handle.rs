@@ -11,13 +11,14 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-use super::{Command, Comparison, EventSender, Link, Notice, Retries, SealContext, Sealing};
+use super::{Command, EventSender, Link, Notice, Retries, SealContext, Sealing, Standing};
 use crate::{
-    ConnectionState, Event, Peer, PeerId, SignalingState,
-    chat::{Chat, Identity},
+    ConnectionState, Event, Judge, Peer, PeerId, SignalingState,
+    chat::{Chat, Introduction},
     connection::ConnectionConfig,
     negotiation::Negotiation,
     rate::TokenBucket,
+    seal::Terms,
     timeline::Timeline,
 };
 
@@ -43,10 +44,12 @@ const CONTROL_FRAME_INTERVAL: Duration = Duration::from_millis(250);
 /// What every link of a room shares.
 #[derive(Clone)]
 pub(crate) struct LinkContext {
-    pub identity: Identity,
+    pub identity: Introduction,
     pub connection: ConnectionConfig,
     /// In a sealed room.
     pub seal: Option<SealContext>,
+    /// What the program makes of peers.
+    pub judge: Option<Judge>,
     pub connect_timeout: Duration,
     pub candidates_max: usize,
     pub mesh: Arc<Semaphore>,
@@ -58,6 +61,17 @@ pub(crate) struct LinkContext {
     /// Cancelled when the user has been told the end.
     pub over: CancellationToken,
     pub manual: bool,
+}
+
+impl LinkContext {
+    /// What we bind to an exchange.
+    pub(super) fn terms(&self) -> Terms {
+        Terms {
+            fingerprint: self.connection.certificate.fingerprint(),
+            identity_key: self.identity.secret.as_ref().map(|secret| secret.key().to_bytes()),
+            capabilities: Vec::new(),
+        }
+    }
 }
 
 /// The room's end of a link. The task ends when it is dropped.
@@ -72,14 +86,14 @@ impl LinkHandle {
         let (commands, command_rx) = mpsc::channel(COMMANDS_MAX);
         let undelivered = Arc::<AtomicUsize>::default();
         let polite = *own_id < peer.id;
-        let fingerprint = context.connection.certificate.fingerprint();
-        let sealing = context.seal.as_ref().map(|seal| Sealing::new(seal, own_id, &peer.id, fingerprint));
+        let sealing = context.seal.as_ref().map(|seal| Sealing::new(seal, own_id, &peer.id, context.terms()));
         let link = Link {
             events: EventSender::new(context.events.clone(), context.leaving.clone(), context.over.clone()),
             chat: Chat::new(context.identity.clone()),
             negotiation: Negotiation::new(polite, context.candidates_max),
             sealing,
-            comparison: Comparison::default(),
+            standing: Standing::default(),
+            refused: false,
             told_of_code: false,
             attempt: None,
             mesh_place: None,

@@ -38,8 +38,7 @@ pub(super) struct Sealing {
 }
 
 impl Sealing {
-    pub(super) fn new(context: &SealContext, own: &PeerId, peer: &PeerId, fingerprint: Fingerprint) -> Self {
-        let terms = Terms { fingerprint, identity_key: None, capabilities: Vec::new() };
+    pub(super) fn new(context: &SealContext, own: &PeerId, peer: &PeerId, terms: Terms) -> Self {
         Self {
             exchange: Exchange::new(context.code.clone(), own, peer, terms),
             guesses: context.guesses.clone(),
@@ -52,6 +51,11 @@ impl Sealing {
     /// Whether the peer has proved that it knows the code.
     pub(super) fn is_proved(&self) -> bool {
         self.theirs.is_some()
+    }
+
+    /// The identity key, or none, that the peer bound to the exchange.
+    pub(super) fn bound_key(&self) -> Option<Option<[u8; 32]>> {
+        self.theirs.as_ref().map(|terms| terms.identity_key)
     }
 }
 
@@ -184,11 +188,11 @@ impl Link {
         shown.is_some() && shown == sealing.theirs.as_ref().map(|terms| terms.fingerprint)
     }
 
-    /// What the short string of an open room binds. In a sealed one the exchange has bound it.
+    /// What proofs of identity keys bind, and the short string of an open room. In a sealed one the exchange has one.
     pub(super) async fn certificates(&self) -> Option<Certificates> {
         let peer = self.attempt.as_ref()?.connection.remote_fingerprint().await?;
         let own = self.context.connection.certificate.fingerprint();
-        self.sealing.is_none().then_some(Certificates { own, peer })
+        Some(Certificates { own, peer, to_compare: self.sealing.is_none() })
     }
 
     async fn exchange_refused(&mut self, reason: Reason) {
@@ -234,8 +238,7 @@ impl Link {
     /// With the ids of now. What is open under the old exchange stays.
     pub(super) fn begin_exchange_anew(&mut self) {
         let Some(context) = &self.context.seal else { return };
-        let fingerprint = self.context.connection.certificate.fingerprint();
-        let fresh = Sealing::new(context, &self.own_id, &self.server_id, fingerprint);
+        let fresh = Sealing::new(context, &self.own_id, &self.server_id, self.context.terms());
         if let Some(sealing) = &mut self.sealing {
             let (theirs, waiting, told) = (sealing.theirs.take(), sealing.waiting.take(), sealing.told);
             *sealing = Sealing { theirs, waiting, told, ..fresh };

@@ -7,7 +7,7 @@ use tokio_util::sync::CancellationToken;
 use super::{handle::OFFERS_BURST, *};
 use crate::{
     CandidateType, IceTransportPolicy, ProblemCode, TextKind, Untrusted,
-    chat::{Identity, SessionIds},
+    chat::{Introduction, SessionIds},
     connection::{Certificate, ConnectionConfig},
     negotiation::username_fragments,
 };
@@ -53,14 +53,16 @@ fn end_with(own: &str, other: &str, connect_timeout: Duration, connection: Conne
     let (event_tx, events) = mpsc::channel(4096);
     let (notice_tx, notices) = mpsc::channel(64);
     let context = LinkContext {
-        identity: Identity {
+        identity: Introduction {
             room: "room".into(),
             session_ids: SessionIds::new(getrandom::u64().unwrap().to_be_bytes()),
             display_name: own.into(),
             user_agent: "test".into(),
+            secret: None,
         },
         connection,
         seal: None,
+        judge: None,
         connect_timeout,
         candidates_max: 64,
         mesh: Arc::new(Semaphore::new(7)),

@@ -20,7 +20,14 @@ impl Mesh {
                 let _ = reply.send(self.send(&to, text));
             }
             Ask::Connect { peer_id, reply } => {
+                self.command(&peer_id, Command::Refuse(false));
                 let _ = reply.send(self.command_member(&peer_id, Command::Connect));
+            }
+            Ask::JudgeAgain { peer_id, reply } => {
+                let _ = reply.send(self.command_member(&peer_id, Command::JudgeAgain));
+            }
+            Ask::Refuse { peer_id, reply } => {
+                let _ = reply.send(self.command_member(&peer_id, Command::Refuse(true)));
             }
             Ask::Compared { peer_id, string, reply } => {
                 let _ = reply.send(self.command_member(&peer_id, Command::Compared(string)));

@@ -4,6 +4,7 @@ use proptest::prelude::*;
 
 use super::*;
 
+const KEYS: [Option<[u8; 32]>; 2] = [Some([3; 32]), None];
 const FINGERPRINTS: [[u8; 32]; 2] = [[1; 32], [2; 32]];
 
 fn side(number: usize, seen: [u8; 32]) -> Sas {
@@ -15,7 +16,7 @@ fn side(number: usize, seen: [u8; 32]) -> Sas {
         own_fingerprint: FINGERPRINTS[number],
         peer_fingerprint: seen,
     };
-    Sas::new(&place).unwrap()
+    Sas::new(&place, KEYS[number], KEYS[1 - number]).unwrap()
 }
 
 fn pair() -> [Sas; 2] {
