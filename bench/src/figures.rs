@@ -10,6 +10,12 @@ impl Sample {
         self.0.push(duration);
     }
 
+    /// Zero when nothing was measured.
+    pub(crate) fn median(&mut self) -> Duration {
+        self.0.sort_unstable();
+        self.0.get(self.0.len() / 2).copied().unwrap_or_default()
+    }
+
     /// Prints count, median, 99th percentile and maximum in milliseconds.
     pub(crate) fn print(mut self, what: &str) {
         self.0.sort_unstable();

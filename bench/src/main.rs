@@ -8,6 +8,7 @@ mod figures;
 mod opening;
 mod processes;
 mod relay;
+mod sealed;
 
 use clap::{Parser, Subcommand};
 
@@ -25,6 +26,12 @@ enum Benchmark {
     /// between two rooms of one process.
     Open {
         /// Openings, each in a room of its own.
+        #[arg(long, default_value_t = 100)]
+        runs: usize,
+    },
+    /// The same of a sealed room beside an open one, the round trips that its exchange adds, and its cost.
+    Sealed {
+        /// Openings of each, each in a room of its own.
         #[arg(long, default_value_t = 100)]
         runs: usize,
     },
@@ -80,6 +87,7 @@ enum Benchmark {
 async fn main() -> anyhow::Result<()> {
     match Arguments::parse().benchmark {
         Benchmark::Open { runs } => opening::open(runs).await,
+        Benchmark::Sealed { runs } => sealed::sealed(runs).await,
         Benchmark::Glare { runs } => opening::glare(runs).await,
         Benchmark::Chat { texts, relay } => chat::chat(texts, relay).await,
         Benchmark::Bulk { mebibytes, runs } => bulk::bulk(mebibytes, runs).await,

@@ -1,6 +1,7 @@
 //! Two connections of one process, to measure what the engine carries with our runtime and sockets, and
 //! sessions without connections. Only with the feature `measure`, for the benchmarks.
 
+mod exchange;
 mod session;
 
 use std::{
@@ -17,6 +18,7 @@ use crate::{
 };
 
 pub use crate::signaling::Observer;
+pub use exchange::exchange;
 pub use session::{Session, Told};
 
 /// For the channel to open, and then for each message.

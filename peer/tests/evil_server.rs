@@ -156,6 +156,22 @@ async fn a_server_that_plays_each_side_to_the_other_spends_its_guesses_and_opens
         }
         drop(guesser);
     }
+    // Each of them refuses the 17th guess itself, and answers it no more: nobody learns whether it was right.
+    let right = Member::join(sealed(&server, &code, "eve")).await;
+    for member in &mut people {
+        let tried = member.until(|event| matches!(event, Event::PeerJoined(_)));
+        tried.await;
+    }
+    let mut right = right;
+    right.until(is_end).await;
+    for member in &people {
+        let used = member.seen.iter().filter_map(|event| match event {
+            Event::GuessesUsed { used } => Some(*used),
+            _ => None,
+        });
+        assert_eq!(used.max(), Some(16));
+    }
     let opened = |event: &Event| matches!(event, Event::ChannelOpen { .. } | Event::Verified { .. });
+    assert!(!right.seen.iter().any(opened));
     assert!(!people.iter().flat_map(|member| &member.seen).any(opened));
 }

@@ -1,4 +1,5 @@
-//! A signaling server that does with what it relays as it likes. It serves one room, to whoever comes.
+//! A signaling server that does with what it relays as it likes, and says of whom it likes that they are here. It serves one
+//! room, to whoever comes.
 
 use std::{
     collections::BTreeMap,
@@ -14,7 +15,7 @@ use patchcord_proto::v1::{
     signal_response::{self as response, Message as Told},
     signaling_service_server::{SignalingService, SignalingServiceServer},
 };
-use tokio::{net::TcpListener, sync::mpsc};
+use tokio::{net::TcpListener, sync::mpsc, task::AbortHandle};
 use tokio_stream::{
     Stream, StreamExt,
     wrappers::{ReceiverStream, TcpListenerStream},
@@ -29,10 +30,12 @@ pub struct Relayed {
     pub payload: Bytes,
 }
 
+/// For whoever joined at the first place: the place of the one that it is told for the one at the second.
+pub type Disguise = fn(usize, usize) -> usize;
+
 type Mischief = Box<dyn FnMut(Relayed) -> Vec<Relayed> + Send>;
 
 struct Member {
-    id: String,
     seq: u64,
     gone: bool,
     responses: mpsc::Sender<Result<SignalResponse, Status>>,
@@ -41,6 +44,7 @@ struct Member {
 struct Room {
     members: BTreeMap<usize, Member>,
     mischief: Mischief,
+    disguise: Disguise,
 }
 
 #[derive(Clone)]
@@ -49,18 +53,33 @@ struct Evil(Arc<Mutex<Room>>);
 /// Where it listens.
 pub struct EvilServer {
     pub url: String,
+    serving: AbortHandle,
+}
+
+impl Drop for EvilServer {
+    fn drop(&mut self) {
+        self.serving.abort();
+    }
 }
 
 impl EvilServer {
     /// `mischief` decides what becomes of each sealed payload.
     pub async fn start(mischief: impl FnMut(Relayed) -> Vec<Relayed> + Send + 'static) -> Self {
-        let room = Room { members: BTreeMap::new(), mischief: Box::new(mischief) };
+        Self::start_disguised(mischief, |_, place| place).await
+    }
+
+    /// And `disguise` under whose id each is known to whom; it has to be its own inverse for each viewer.
+    pub async fn start_disguised(
+        mischief: impl FnMut(Relayed) -> Vec<Relayed> + Send + 'static,
+        disguise: Disguise,
+    ) -> Self {
+        let room = Room { members: BTreeMap::new(), mischief: Box::new(mischief), disguise };
         let service = SignalingServiceServer::new(Evil(Arc::new(Mutex::new(room))));
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
         let serving = tonic::transport::Server::builder().add_service(service);
-        tokio::spawn(serving.serve_with_incoming(TcpListenerStream::new(listener)));
-        Self { url }
+        let serving = tokio::spawn(serving.serve_with_incoming(TcpListenerStream::new(listener)));
+        Self { url, serving: serving.abort_handle() }
     }
 }
 
@@ -75,32 +94,35 @@ impl Room {
 
     fn peers(&self, but: usize) -> Vec<patchcord_proto::v1::Peer> {
         let others = self.members.iter().filter(|(place, member)| **place != but && !member.gone);
-        others.map(|(_, member)| peer(&member.id)).collect()
+        others.map(|(place, _)| peer(&self.id_for(but, *place))).collect()
+    }
+
+    /// The id under which `viewer` knows whoever is at this place.
+    fn id_for(&self, viewer: usize, place: usize) -> String {
+        id((self.disguise)(viewer, place))
     }
 
     fn asked(&mut self, from: usize, message: Asked) {
         match message {
             Asked::Join(_) => {
                 let joined = response::Joined {
-                    peer_id: self.members[&from].id.clone(),
+                    peer_id: self.id_for(from, from),
                     peers: self.peers(from),
                     ..response::Joined::default()
                 };
                 self.tell(from, Told::Joined(joined));
-                let joined = response::PeerJoined { peer: Some(peer(&self.members[&from].id)) };
                 let others: Vec<_> = self.members.keys().copied().filter(|place| *place != from).collect();
                 for other in others {
-                    self.tell(other, Told::PeerJoined(joined.clone()));
+                    let joined = response::PeerJoined { peer: Some(peer(&self.id_for(other, from))) };
+                    self.tell(other, Told::PeerJoined(joined));
                 }
             }
             Asked::Sealed(sealed) => {
-                let Some((to, _)) = self.members.iter().find(|(_, member)| member.id == sealed.to_peer_id)
-                else {
-                    return;
-                };
-                let relayed = Relayed { from, to: *to, payload: sealed.payload };
+                let to = self.members.keys().find(|place| self.id_for(from, **place) == sealed.to_peer_id);
+                let Some(to) = to.copied() else { return };
+                let relayed = Relayed { from, to, payload: sealed.payload };
                 for Relayed { from, to, payload } in (self.mischief)(relayed) {
-                    let from_peer_id = self.members[&from].id.clone();
+                    let from_peer_id = self.id_for(to, from);
                     self.tell(to, Told::Sealed(response::Sealed { from_peer_id, payload }));
                 }
             }
@@ -108,6 +130,10 @@ impl Room {
             _ => {}
         }
     }
+}
+
+fn id(place: usize) -> String {
+    format!("peer{place:0>12}")
 }
 
 fn peer(id: &str) -> patchcord_proto::v1::Peer {
@@ -130,8 +156,7 @@ impl SignalingService for Evil {
         let place = {
             let mut room = self.0.lock().unwrap();
             let place = room.members.len();
-            let id = format!("peer{place:0>12}");
-            room.members.insert(place, Member { id, seq: 0, gone: false, responses });
+            room.members.insert(place, Member { seq: 0, gone: false, responses });
             place
         };
         let room = self.0.clone();

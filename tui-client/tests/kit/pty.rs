@@ -152,6 +152,12 @@ impl Pty {
         }
     }
 
+    /// Every byte that came out so far.
+    #[allow(dead_code, reason = "each test file uses its part")]
+    pub fn raw(&self) -> Vec<u8> {
+        self.output.0.lock().unwrap().raw.clone()
+    }
+
     pub fn contents(&self) -> String {
         self.output.0.lock().unwrap().parser.screen().contents()
     }
