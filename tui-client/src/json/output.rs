@@ -7,6 +7,8 @@ use patchcord_peer::{
 };
 use serde::{Serialize, Serializer};
 
+use crate::identity::KnownPeer;
+
 /// One line of output. Borrows what it tells of. [`super::JSON_HELP`] documents every type and field.
 #[derive(Debug, Serialize)]
 #[serde(tag = "type", rename_all = "snake_case")]
@@ -59,6 +61,19 @@ pub(crate) enum Output<'a> {
         sas: String,
         changed: bool,
     },
+    Identity {
+        peer_id: &'a str,
+        key: Option<String>,
+        state: &'static str,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        known: Option<OutputKnown>,
+    },
+    Decided {
+        peer_id: &'a str,
+        outcome: &'static str,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        message: Option<&'a str>,
+    },
     ChannelClosed {
         peer_id: &'a str,
     },
@@ -110,6 +125,27 @@ pub(crate) struct OutputPeer<'a> {
     #[serde(serialize_with = "rfc3339")]
     joined_at: SystemTime,
     attached: bool,
+}
+
+/// A peer that is remembered.
+#[derive(Debug, Serialize)]
+pub(crate) struct OutputKnown {
+    key: String,
+    name: String,
+    how: &'static str,
+    at: String,
+}
+
+impl From<KnownPeer> for OutputKnown {
+    fn from(known: KnownPeer) -> Self {
+        let KnownPeer { key, how, at, name } = known;
+        Self {
+            key: key.to_string(),
+            name: name.as_str().to_owned(),
+            how: how.as_str(),
+            at: format!("{at:.3}"),
+        }
+    }
 }
 
 /// A text that did not reach one of its receivers.
