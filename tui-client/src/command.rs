@@ -134,7 +134,7 @@ impl Name {
             Self::Who => "list who is here",
             Self::Net => "show the connections",
             Self::Code => "show the code for others to join",
-            Self::Verify => "show the words to compare; yes: the same, remember it",
+            Self::Verify => "compare words; yes remembers the peer",
             Self::Refuse => "disconnect a peer until you /connect it",
             Self::Leave => "deliver what is queued and leave the room; the transcript stays",
             Self::Quit => "deliver what is queued, leave and end the program",
