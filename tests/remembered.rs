@@ -51,7 +51,9 @@ fn verify(child: &mut Child, told: &Value) {
 
 fn leave(mut child: Child) {
     child.end_input();
-    assert_eq!(child.end().code, Some(0));
+    let heard = child.heard();
+    let end = child.end();
+    assert_eq!(end.code, Some(0), "{heard}\n{:?} {:?}", end.out, end.err);
 }
 
 /// Both have verified each other and left.
@@ -93,7 +95,7 @@ fn another_of_the_same_name_is_held_until_the_user_decides_and_then_each_text_co
     let server = Server::start();
     let homes = [&TempDir::new().unwrap(), &TempDir::new().unwrap()];
     acquainted(&server, homes);
-    for flags in [&["--profile", "other"][..], &["--anonymous"]] {
+    for flags in [&["--anonymous"][..], &["--profile", "other"]] {
         let mut ana = start(&server, homes[0], "ana", &[]);
         let mut eve = start(&server, homes[1], "B0", flags);
         let shown = ana.event("identity");
@@ -132,6 +134,8 @@ fn another_of_the_same_name_is_held_until_the_user_decides_and_then_each_text_co
         assert_eq!(ana.heard().matches(r#""type":"message""#).count(), 3);
         let remembered = ana.heard().contains(r#""outcome":"remembered""#);
         assert_eq!(remembered, flags != ["--anonymous"]);
+        ana.end_input();
+        assert_eq!(ana.end().code, Some(4), "one of its lines was refused");
     }
     // The new key is in the place of the old one, and who showed none is not there.
     assert_eq!(known_peers(homes[0]).lines().count(), 1);

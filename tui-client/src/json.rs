@@ -3,6 +3,7 @@
 
 mod escape;
 mod face;
+mod known;
 mod output;
 mod request;
 

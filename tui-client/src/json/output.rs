@@ -7,7 +7,7 @@ use patchcord_peer::{
 };
 use serde::{Serialize, Serializer};
 
-use crate::identity::KnownPeer;
+use super::known::OutputKnown;
 
 /// One line of output. Borrows what it tells of. [`super::JSON_HELP`] documents every type and field.
 #[derive(Debug, Serialize)]
@@ -125,27 +125,6 @@ pub(crate) struct OutputPeer<'a> {
     #[serde(serialize_with = "rfc3339")]
     joined_at: SystemTime,
     attached: bool,
-}
-
-/// A peer that is remembered.
-#[derive(Debug, Serialize)]
-pub(crate) struct OutputKnown {
-    key: String,
-    name: String,
-    how: &'static str,
-    at: String,
-}
-
-impl From<KnownPeer> for OutputKnown {
-    fn from(known: KnownPeer) -> Self {
-        let KnownPeer { key, how, at, name } = known;
-        Self {
-            key: key.to_string(),
-            name: name.as_str().to_owned(),
-            how: how.as_str(),
-            at: format!("{at:.3}"),
-        }
-    }
 }
 
 /// A text that did not reach one of its receivers.
