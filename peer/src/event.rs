@@ -295,6 +295,8 @@ pub enum ProblemCode {
     Rejected,
     /// A peer knows another code than we do, or none.
     OtherCode,
+    /// Who a peer is cannot be kept for the next time; told by programs that remember identities.
+    NotRemembered,
 }
 
 impl ProblemCode {
@@ -308,6 +310,7 @@ impl ProblemCode {
             Self::PeerMisbehaved => "peer_misbehaved",
             Self::Rejected => "rejected",
             Self::OtherCode => "other_code",
+            Self::NotRemembered => "not_remembered",
         }
     }
 }

@@ -161,7 +161,8 @@ impl Judge {
         Self(std::sync::Arc::new(judge))
     }
 
-    pub(crate) fn judge(&self, shown: &Shown) -> Judgement {
+    /// Its answer.
+    pub fn judge(&self, shown: &Shown) -> Judgement {
         (self.0)(shown)
     }
 }

@@ -17,6 +17,9 @@ use serde_json::{Value, json};
 /// How long anything here may take. Everything takes milliseconds; only a fault takes this long.
 pub const DEADLINE: Duration = Duration::from_secs(30);
 
+/// Where profiles are kept.
+const DATA: &str = "XDG_DATA_HOME";
+
 /// A child whose output is lines.
 pub struct Child {
     name: String,
@@ -26,6 +29,8 @@ pub struct Child {
     out: mpsc::Receiver<String>,
     err: mpsc::Receiver<String>,
     heard: Arc<Mutex<Vec<String>>>,
+    /// Its own, so that nobody knows anybody.
+    data: tempfile::TempDir,
 }
 
 /// How a child ended, and what it wrote that no test had read by then.
@@ -48,6 +53,11 @@ impl Child {
 
     /// Starts `command` and leaves its stdout alone until [`Child::read`] or [`Child::close_output`].
     pub fn start_unread(name: &str, command: &mut Command) -> Self {
+        let data = tempfile::tempdir().unwrap();
+        let shared = profile_folder().join("tmp-data");
+        if command.get_envs().any(|(name, value)| name == DATA && value == Some(shared.as_os_str())) {
+            command.env(DATA, data.path());
+        }
         let piped = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut process = piped.spawn().unwrap_or_else(|error| panic!("{name}: {command:?}: {error}"));
         let heard = Arc::new(Mutex::new(Vec::new()));
@@ -60,6 +70,7 @@ impl Child {
             out: mpsc::channel().1,
             err,
             heard,
+            data,
         }
     }
 
@@ -292,6 +303,8 @@ pub fn program(name: &str) -> Command {
             command.env_remove(key);
         }
     }
+    // Of those that say nothing else.
+    command.env(DATA, profile_folder().join("tmp-data"));
     command
 }
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 use jiff::tz::TimeZone;
 use patchcord_peer::{ConnectPolicy, ConnectionReport, EndReason, RoomInfo, SignalingState};
 
-use crate::{clock::Moment, safe_text::SafeText, sealed::Invite};
+use crate::{clock::Moment, identity::Trust, safe_text::SafeText, sealed::Invite};
 
 pub mod block;
 pub mod completion;
@@ -15,6 +15,7 @@ mod delivering;
 mod event;
 mod help;
 mod hint;
+mod identity;
 mod interruption;
 mod keys;
 pub mod layout;
@@ -34,6 +35,7 @@ pub mod viewport;
 
 pub use event::{AppEvent, Effect, RequestError};
 pub use help::help_lines;
+pub use identity::other_name;
 pub use overlay::OverlayRow;
 pub use report::{connection_word, path_words};
 pub use roster::Roster;
@@ -86,13 +88,16 @@ pub struct Setup {
     pub notices: Vec<String>,
     /// How others come in, if the room is sealed.
     pub invite: Option<Invite>,
+    /// What is known of peers.
+    pub trust: Trust,
 }
 
 impl Setup {
     /// An open room with nothing to tell at the start.
     pub fn new(info: RoomInfo, surface: Surface, time_zone: TimeZone) -> Self {
         let connect_policy = ConnectPolicy::Newcomer;
-        Self { info, connect_policy, surface, time_zone, notices: Vec::new(), invite: None }
+        let (notices, trust) = (Vec::new(), Trust::default());
+        Self { info, connect_policy, surface, time_zone, notices, invite: None, trust }
     }
 }
 
@@ -115,6 +120,7 @@ pub enum Phase {
 pub struct App {
     room: SafeText,
     invite: Option<Invite>,
+    trust: Trust,
     /// Wrong words that its code has met, as far as this run knows.
     guesses_used: u32,
     connect_policy: ConnectPolicy,
@@ -152,6 +158,7 @@ impl App {
         let mut app = Self {
             room: SafeText::line(&setup.info.room),
             invite: setup.invite,
+            trust: setup.trust,
             guesses_used: 0,
             connect_policy: setup.connect_policy,
             surface: setup.surface,
@@ -204,6 +211,7 @@ impl App {
             AppEvent::Sent { .. }
             | AppEvent::Connecting { .. }
             | AppEvent::Renamed { .. }
+            | AppEvent::Decided { .. }
             | AppEvent::Connections(_) => self.answer(event, now),
             AppEvent::Departed(departure) => self.departed(departure, now),
             AppEvent::RoomLost => self.lost(now),

@@ -16,6 +16,7 @@ use patchcord_peer::{CaCertificate, Config, ConnectPolicy, IceServer, IceTranspo
 use crate::{
     doctor::DOCTOR_HELP,
     exit::{EXIT_CODES_HELP, Failure},
+    identity::{self, IdentityArgs},
     json::JSON_HELP,
     sealed::{CodeArgs, Place},
 };
@@ -92,6 +93,8 @@ pub enum Command {
     /// Show the rooms of a switchboard, through its admin door.
     #[command(after_long_help = format!("{}\n\n{EXIT_CODES_HELP}", crate::rooms::JSON_HELP))]
     Rooms(RoomsArgs),
+    /// Show your identity key and whom you have verified, or forget one of them.
+    Identity(identity::command::CommandArgs),
 }
 
 impl Cli {
@@ -120,6 +123,7 @@ impl Command {
             Self::Host(args) => args.session.json,
             Self::Doctor(args) => args.json,
             Self::Rooms(args) => args.json,
+            Self::Identity(_) => false,
         }
     }
 }
@@ -188,6 +192,9 @@ pub struct SessionArgs {
     /// For programs: one JSON object a line both ways.
     #[arg(long)]
     pub json: bool,
+    /// As whom.
+    #[command(flatten)]
+    pub identity: IdentityArgs,
     /// On which ways.
     #[command(flatten)]
     pub route: RouteArgs,

@@ -33,6 +33,8 @@ pub enum Command {
     Code,
     /// `/verify [PEER [yes]]`: the words that both sides can compare, and that they were found the same.
     Verify(Option<String>),
+    /// `/refuse PEER`: disconnect a peer, and take no connection with it.
+    Refuse(String),
     /// `/leave`: leave the room when all is delivered; the transcript stays.
     Leave,
     /// `/quit`: leave the room when all is delivered, and end the program.
@@ -60,6 +62,8 @@ pub enum Name {
     Code,
     /// `/verify`
     Verify,
+    /// `/refuse`
+    Refuse,
     /// `/leave`
     Leave,
     /// `/quit`
@@ -68,7 +72,7 @@ pub enum Name {
 
 impl Name {
     /// Every command, in the order of the help.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 12] = [
         Self::Help,
         Self::Connect,
         Self::Msg,
@@ -78,6 +82,7 @@ impl Name {
         Self::Net,
         Self::Code,
         Self::Verify,
+        Self::Refuse,
         Self::Leave,
         Self::Quit,
     ];
@@ -94,6 +99,7 @@ impl Name {
             Self::Net => "net",
             Self::Code => "code",
             Self::Verify => "verify",
+            Self::Refuse => "refuse",
             Self::Leave => "leave",
             Self::Quit => "quit",
         }
@@ -111,6 +117,7 @@ impl Name {
             Self::Net => "/net",
             Self::Code => "/code",
             Self::Verify => "/verify [PEER [yes]]",
+            Self::Refuse => "/refuse PEER",
             Self::Leave => "/leave",
             Self::Quit => "/quit",
         }
@@ -127,7 +134,8 @@ impl Name {
             Self::Who => "list who is here",
             Self::Net => "show the connections",
             Self::Code => "show the code for others to join",
-            Self::Verify => "show the words to compare with a peer",
+            Self::Verify => "compare words; yes remembers the peer",
+            Self::Refuse => "disconnect a peer until you /connect it",
             Self::Leave => "deliver what is queued and leave the room; the transcript stays",
             Self::Quit => "deliver what is queued, leave and end the program",
         }
@@ -208,6 +216,7 @@ fn command(name: Name, argument: &str) -> Result<Command, CommandError> {
         }
         Name::Connect => Ok(Command::Connect(optional())),
         Name::Verify => Ok(Command::Verify(optional())),
+        Name::Refuse => required().map(Command::Refuse),
         Name::Code => none(Command::Code),
         Name::Msg if !argument.contains(char::is_whitespace) => Err(CommandError::ArgumentMissing { name }),
         Name::Msg => Ok(Command::Msg(argument.to_owned())),

@@ -7,6 +7,7 @@ use patchcord_peer::{ConnectPolicy, Room};
 
 use crate::{
     app::AppEvent,
+    identity::Trust,
     sealed::{Invite, guesses::Events},
     terminal::TerminalGuard,
 };
@@ -38,6 +39,8 @@ pub struct Session {
     pub notices: Vec<String>,
     /// How others come in, if the room is sealed.
     pub invite: Option<Invite>,
+    /// What is known of peers.
+    pub trust: Trust,
 }
 
 /// How it ended.

@@ -4,6 +4,8 @@ use std::process::ExitCode;
 
 use patchcord_peer::{InspectError, JoinError};
 
+use crate::identity::{KeyFileError, known_peers::KnownPeersError};
+
 /// How the program ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Exit {
@@ -99,6 +101,22 @@ pub enum Failure {
         /// What the operating system said.
         reason: std::io::Error,
     },
+    /// The identity key of the profile cannot be used.
+    #[error("the identity key {}: {reason}", path.display())]
+    Identity {
+        /// Where it is.
+        path: std::path::PathBuf,
+        /// What is wrong with it, and what to do.
+        reason: KeyFileError,
+    },
+    /// Who is remembered is not known.
+    #[error("who is remembered in {}: {reason}", path.display())]
+    KnownPeers {
+        /// Where it is.
+        path: std::path::PathBuf,
+        /// What is wrong with it.
+        reason: KnownPeersError,
+    },
     /// The code of the sealed room must not be used any more.
     #[error("too many wrong words were tried with this code: it is used up; make a new one with --new")]
     CodeUsedUp,
@@ -154,6 +172,7 @@ impl Failure {
             Self::CodeUsedUp => Exit::CodeUsedUp,
             Self::Join(JoinError::Engine(_)) => Exit::Internal,
             Self::Join(_) | Self::Inspect(_) => Exit::Signaling,
+            Self::Identity { .. } | Self::KnownPeers { .. } => Exit::Internal,
             Self::Bind { .. } | Self::Switchboard(_) | Self::LogFile { .. } | Self::System { .. } => {
                 Exit::Internal
             }
@@ -175,6 +194,8 @@ impl Failure {
             Self::Bind { .. } => "cannot_bind",
             Self::Switchboard(_) => "switchboard_stopped",
             Self::LogFile { .. } => "log_file",
+            Self::Identity { .. } => "identity",
+            Self::KnownPeers { .. } => "known_peers",
             Self::CodeUsedUp => "code_used_up",
             Self::Usage(_) => "usage",
             Self::System { .. } => "system",

@@ -21,7 +21,7 @@ pub(crate) use lines::{LINE_BYTES_MAX, Line, Lines};
 pub(crate) use outbox::Printed;
 pub(crate) use requests::{Answer, Request};
 
-use crate::{exit::Exit, sealed::guesses::Events};
+use crate::{exit::Exit, identity::Trust, sealed::guesses::Events};
 use deliveries::Deliveries;
 use outbox::Outbox;
 use parting::Parting;
@@ -71,10 +71,10 @@ pub(crate) struct Session<F: Face> {
 impl<F: Face> Session<F> {
     /// `every_failure_counts`: what is refused or fails decides the exit code although the session goes on after
     /// it, because nobody sits there to try again.
-    pub(crate) fn new(face: F, room: Room, events: Events, every_failure_counts: bool) -> Self {
+    pub(crate) fn new(face: F, room: Room, events: Events, trust: Trust, every_failure_counts: bool) -> Self {
         Self {
             face,
-            requests: Requests::new(room.clone()),
+            requests: Requests::new(room.clone(), trust),
             room,
             events,
             deliveries: Deliveries::new(every_failure_counts),

@@ -10,6 +10,7 @@ use crate::{
     exit::{Exit, Failure},
     headless::{Session, Signals},
     host::Hosting,
+    identity::take_profile,
     json::JsonFace,
     lookout::Lookout,
     plain::PlainFace,
@@ -60,6 +61,7 @@ pub(crate) async fn take_part(
     let look = look(args, terminal.as_ref().map(|term| term.as_deref().unwrap_or_default()));
     let mut config = args.peer_config(server, &place)?;
     let keeper = guesses(&mut config)?;
+    let trust = take_profile(&args.identity, &mut config)?;
     if look != Look::Screen {
         config.leave_timeout = config.connect_timeout + LEAVE_MARGIN;
     }
@@ -73,22 +75,25 @@ pub(crate) async fn take_part(
     }
     let connect_policy = config.connect_policy;
     let (room, events) = Room::join(config.clone()).await?;
-    let events = Events::new(Lookout::new(events, config), keeper);
+    let sealed = config.seal.is_some().then(|| trust.clone());
+    let events = Events::new(Lookout::new(events, config), keeper, sealed);
     let invite = invite(place, server, made, hosting);
     let mut notices = hosting.map(Hosting::notices).unwrap_or_default();
     notices.extend(invite.iter().flat_map(|invite| invite.notices(hosting)));
     let signals =
         || Signals::listen().map_err(|reason| Failure::System { doing: "cannot wait for signals", reason });
     match look {
-        Look::Screen => screen(event_loop::Session { room, events, connect_policy, notices, invite }).await,
+        Look::Screen => {
+            screen(event_loop::Session { room, events, connect_policy, notices, invite, trust }).await
+        }
         Look::Plain => {
-            let face = PlainFace::new(room.info(), connect_policy, notices, invite);
-            Ok(Session::new(face, room, events, !interactive).run(signals()?).await)
+            let face = PlainFace::new(room.info(), connect_policy, notices, invite, trust.clone());
+            Ok(Session::new(face, room, events, trust, !interactive).run(signals()?).await)
         }
         Look::Json => {
             let code = invite.filter(|invite| invite.made).map(|invite| invite.code);
-            let face = JsonFace::new(hosting.cloned(), code);
-            Ok(Session::new(face, room, events, true).run(signals()?).await)
+            let face = JsonFace::new(hosting.cloned(), code, trust.clone());
+            Ok(Session::new(face, room, events, trust, true).run(signals()?).await)
         }
     }
 }

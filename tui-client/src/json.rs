@@ -3,6 +3,7 @@
 
 mod escape;
 mod face;
+mod known;
 mod output;
 mod request;
 
@@ -53,6 +54,15 @@ pub const JSON_HELP: &str = r#"JSON:
   short_string    peer_id, sas, changed
                     in an open room: to be compared with what the other side
                     has; changed: another certificate than the time before
+  identity        peer_id, key, state, known?{key, name, how, at}
+                    before channel_open, and when it changes; key: proved to
+                    be the peer's, or null; state: known (verified before:
+                    known tells as whom), new, or held: called like known,
+                    which it is not; nothing is said to it or heard of it
+                    until verify or refuse decides; how: compared or code
+  decided         peer_id, outcome, message?
+                    remembered; session: verified while it stays, and why not
+                    for longer; or refused
   channel_closed  peer_id
   message         id, peer_id, name, text, kind, direct, sent_at
                     id: counts per peer; kind: plain or action;
@@ -77,17 +87,23 @@ pub const JSON_HELP: &str = r#"JSON:
   {"type":"connect","peer_id":"..."}
                     begin to connect: with --wait, or again after a failure
   {"type":"rename","name":"..."}
+  {"type":"verify","peer_id":"...","sas":"..."}
+                    the users have compared sas: the peer is remembered
+  {"type":"refuse","peer_id":"..."}
+                    disconnect it until connect
   {"type":"leave"}  deliver what is queued and leave, as the end of input does
 
   Codes of error, for a line of input: invalid_json, invalid_request,
-  unknown_type, unsupported_version, line_too_long (1 MiB), not_utf8;
+  unknown_type, unsupported_version, line_too_long (1 MiB), not_utf8,
+  other_sas;
   for a request: nobody_here, no_such_peer, empty, too_long, queue_full,
   room_ended; for the session: connect_timeout, connection_failed, ice_server
   (STUN or TURN servers that cannot be used, while a connection waits),
-  mesh_full, peer_misbehaved, rejected, other_code, undelivered; when nothing
-  could be joined: code_used_up, invalid_server, unreachable, join_timeout,
-  refused, stream_ended, engine, cannot_bind, log_file, usage, system; at the
-  end: switchboard_stopped."#;
+  mesh_full, peer_misbehaved, rejected, other_code, not_remembered,
+  undelivered; when nothing could be joined: code_used_up, identity,
+  known_peers, invalid_server, unreachable, join_timeout, refused,
+  stream_ended, engine, cannot_bind, log_file, usage, system; at the end:
+  switchboard_stopped."#;
 
 #[derive(Serialize)]
 struct Versioned<'a, T> {

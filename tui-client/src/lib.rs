@@ -10,6 +10,7 @@ pub mod event_loop;
 pub mod exit;
 mod headless;
 pub mod host;
+pub mod identity;
 pub mod join;
 pub mod json;
 pub mod keymap;

@@ -7,7 +7,7 @@ use patchcord::{
     cli::{Cli, Command},
     doctor,
     exit::{Exit, Failure},
-    host, join, json, logging, rooms, stderr,
+    host, identity, join, json, logging, rooms, stderr,
 };
 
 fn main() -> ExitCode {
@@ -39,6 +39,7 @@ fn run(cli: &Cli) -> Result<Exit, Failure> {
             Command::Host(args) => host::run(args).await,
             Command::Doctor(args) => doctor::run(args).await,
             Command::Rooms(args) => rooms::run(args).await,
+            Command::Identity(args) => identity::command::run(args),
         }
     });
     // A thread may hang in a read of stdin, which cannot be given up.

@@ -10,6 +10,7 @@ use crate::{
     clock::Clock,
     command::{Command, Input},
     headless::{Answer, Ending, Face, LINE_BYTES_MAX, Line, Printed, Request},
+    identity::Trust,
     sealed::Invite,
 };
 
@@ -27,6 +28,7 @@ impl PlainFace {
         connect_policy: ConnectPolicy,
         notices: Vec<String>,
         invite: Option<Invite>,
+        trust: Trust,
     ) -> Self {
         let clock = Clock::start();
         let setup = Setup {
@@ -36,6 +38,7 @@ impl PlainFace {
             time_zone: TimeZone::system(),
             notices,
             invite,
+            trust,
         };
         Self { app: App::new(setup, clock.now()), clock, next: EntryId(0) }
     }
@@ -138,6 +141,7 @@ impl Face for PlainFace {
             Answer::Renamed { name, result } => {
                 AppEvent::Renamed { name, result: result.map_err(Into::into) }
             }
+            Answer::Decided { peer_id, outcome } => AppEvent::Decided { peer_id, outcome },
             Answer::Connections(reports) => AppEvent::Connections(reports),
         };
         self.update(event, printed);
@@ -184,6 +188,7 @@ fn request(effect: Effect) -> Option<Request<EntryId>> {
         Effect::Send { entry, to, kind, text } => Request::Send { ticket: entry, to, kind, text },
         Effect::Connect { peer_id } => Request::Connect { peer_id },
         Effect::SetDisplayName { name } => Request::Rename { name },
+        Effect::Decide { peer_id, decision } => Request::Decide { peer_id, decision },
         Effect::FetchConnections => Request::FetchConnections,
         Effect::Leave | Effect::Quit => Request::Leave,
         // Of a terminal, which there is none.
@@ -213,7 +218,7 @@ mod tests {
             peers: names.iter().map(peer).collect(),
             server: "test".into(),
         };
-        let mut face = PlainFace::new(&info, ConnectPolicy::Newcomer, Vec::new(), None);
+        let mut face = PlainFace::new(&info, ConnectPolicy::Newcomer, Vec::new(), None, Trust::default());
         face.print(&mut Printed::default());
         face
     }

@@ -8,12 +8,15 @@ use jiff::{Timestamp, ToSpan, tz::TimeZone};
 use patchcord::{
     app::{App, AppEvent, Effect, Setup, Surface},
     clock::Moment,
+    identity::{How, KnownPeer, Trust},
+    safe_text::SafeText,
     theme::Theme,
     ui,
 };
 use patchcord_peer::{
     CandidateType, ConnectPolicy, ConnectionReport, ConnectionState, ConnectionStep, DeliveryState, Event,
-    Message, MessageId, Path, Peer, PeerId, RoomInfo, SignalingState, TextKind, TimelineEntry, Untrusted,
+    Identity, Judgement, Message, MessageId, Path, Peer, PeerId, RoomInfo, ShortString, Shown,
+    SignalingState, TextKind, TimelineEntry, Untrusted,
 };
 use ratatui::{Terminal, backend::TestBackend, style::Color};
 
@@ -50,6 +53,10 @@ fn path(relayed: bool, round_trip_us: u64) -> Path {
 
 impl Scene {
     fn new(columns: u16, rows: u16, peers: Vec<Peer>, connect_policy: ConnectPolicy) -> Self {
+        Self::with(columns, rows, peers, connect_policy, Trust::default())
+    }
+
+    fn with(columns: u16, rows: u16, peers: Vec<Peer>, connect_policy: ConnectPolicy, trust: Trust) -> Self {
         let info = RoomInfo {
             peer_id: id("meme2222"),
             room: "otter-lamp".into(),
@@ -58,7 +65,7 @@ impl Scene {
             server: "patchcord-server/0.1.0".into(),
         };
         let surface = Surface::Screen { columns, rows };
-        let setup = Setup { connect_policy, ..Setup::new(info, surface, TimeZone::UTC) };
+        let setup = Setup { connect_policy, trust, ..Setup::new(info, surface, TimeZone::UTC) };
         let wall: Timestamp = START.parse().unwrap();
         let app = App::new(setup, Moment { wall, uptime: Duration::ZERO });
         Self { app, wall, columns, rows, sent: 0 }
@@ -311,4 +318,42 @@ fn a_resize_there_and_back_shows_the_same() {
     }
     scene.resize(80, 24);
     assert_eq!(scene.drawn(), before);
+}
+
+/// One whose key is remembered under another name, and one that is called like somebody else who is.
+fn remembered(columns: u16, rows: u16) -> Scene {
+    let key = |number: u8| Identity::from_seed(&[number; 32]).key();
+    let known = |number, name| {
+        let at = "2025-09-01T10:00:00Z".parse().unwrap();
+        KnownPeer { key: key(number), how: How::Compared, at, name: SafeText::line(name) }
+    };
+    let trust = Trust::of(vec![known(1, "carol"), known(2, "bo")]);
+    let peers = vec![peer("aaaa1111", "cy"), peer("bbbb1111", "bo")];
+    let mut scene = Scene::with(columns, rows, peers, ConnectPolicy::Newcomer, trust);
+    let members = [("aaaa1111", "cy", 1, Judgement::Known), ("bbbb1111", "bo", 3, Judgement::Held)];
+    for (peer_id, name, number, judgement) in members {
+        let display_name = Untrusted::new(name);
+        let (state, path) = (ConnectionState::Connected, Some(path(false, 900)));
+        scene.room(Event::Connection { peer_id: id(peer_id), state, path });
+        let shown = Shown {
+            peer_id: id(peer_id),
+            display_name: display_name.clone(),
+            key: Some(key(number)),
+            certificate: [number; 32],
+        };
+        scene.room(Event::Identity { shown, judgement });
+        scene.room(Event::ChannelOpen { peer_id: id(peer_id), display_name });
+        let string = ShortString::new([number; 10]);
+        scene.room(Event::ShortString { peer_id: id(peer_id), string, changed: false });
+    }
+    scene
+}
+
+#[test]
+fn a_peer_of_a_remembered_name_with_another_key_is_loud_and_one_that_is_remembered_says_as_whom() {
+    insta::assert_snapshot!("remembered_80x24", remembered(80, 24).drawn());
+    insta::assert_snapshot!("remembered_40x10", remembered(40, 10).drawn());
+    let mut scene = remembered(80, 24);
+    scene.key(KeyCode::F(3), KeyModifiers::NONE);
+    insta::assert_snapshot!("remembered_verify_80x24", scene.drawn());
 }

@@ -6,6 +6,7 @@ use patchcord_peer::{
 };
 
 use super::EntryId;
+use crate::identity::{Decision, Outcome};
 
 /// One thing that happened.
 #[derive(Debug)]
@@ -48,6 +49,13 @@ pub enum AppEvent {
         /// Whether it was taken.
         result: Result<(), RequestError>,
     },
+    /// The answer to [`Effect::Decide`].
+    Decided {
+        /// About whom.
+        peer_id: PeerId,
+        /// What came of it.
+        outcome: Outcome,
+    },
     /// The answer to [`Effect::FetchConnections`].
     Connections(Vec<ConnectionReport>),
     /// The answer to [`Effect::Leave`]: how the room ended.
@@ -87,6 +95,13 @@ pub enum Effect {
     SetDisplayName {
         /// The new name.
         name: String,
+    },
+    /// Carry out what the user decided about a peer, answered by [`AppEvent::Decided`].
+    Decide {
+        /// About whom.
+        peer_id: PeerId,
+        /// What.
+        decision: Decision,
     },
     /// [`patchcord_peer::Room::set_typing`]; no answer.
     Typing {

@@ -6,7 +6,7 @@ use patchcord_peer::{
     CandidateType, ConnectionReport, ConnectionState, ConnectionStep, LeaveReason, Path, TimelineEntry,
 };
 
-use super::{Roster, roster::Member, sealed::verified_word};
+use super::{Roster, identity::known_words, roster::Member, sealed::verified_word};
 
 /// The state of a connection as a word.
 pub fn connection_word(state: ConnectionState) -> &'static str {
@@ -59,7 +59,9 @@ pub(super) fn member_line(member: &Member, roster: &Roster) -> String {
     let path = member.path.map(|path| format!(", {}", path_words(&path))).unwrap_or_default();
     let signaling = if member.attached { "" } else { ", its signaling is away" };
     let state = connection_word(member.state);
-    let verified = verified_word(member);
+    let blocked = if member.held { " (blocked: /verify or /refuse decides)" } else { "" };
+    let known = known_words(member).map(|words| format!(", {words}")).unwrap_or_default();
+    let verified = format!("{}{known}{blocked}", verified_word(member));
     format!("{}: {state}{path}, {verified}{signaling} (id {})", roster.handle(&member.id), member.id)
 }
 

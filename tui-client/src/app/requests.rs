@@ -55,13 +55,14 @@ impl App {
             Command::Net => return self.network(),
             Command::Code => self.show_code(now),
             Command::Verify(peer) => return self.verify(peer.as_deref(), now),
+            Command::Refuse(peer) => return self.refuse(&peer),
             Command::Leave => return Ok(self.leave(false, now)),
             Command::Quit => return Ok(self.quit(now)),
         }
         Ok(Vec::new())
     }
 
-    fn require_joined(&self) -> Result<(), String> {
+    pub(super) fn require_joined(&self) -> Result<(), String> {
         match self.phase {
             Phase::Joined => Ok(()),
             Phase::Leaving { .. } => Err("the room is being left".into()),
@@ -181,6 +182,7 @@ impl App {
                 };
                 self.notice(Level::Problem, &format!("the name stays: {why}"), now);
             }
+            AppEvent::Decided { peer_id, outcome } => self.decided(&peer_id, &outcome, now),
             AppEvent::Connections(reports) => {
                 self.reports = reports;
                 if self.surface == Surface::Lines {

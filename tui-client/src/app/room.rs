@@ -45,6 +45,7 @@ impl App {
             Event::Connection { peer_id, state, path } => {
                 self.connection_changed(&peer_id, state, path, now);
             }
+            Event::Identity { shown, judgement } => return self.identity_shown(shown, judgement, now),
             Event::Verified { peer_id, string } => self.verified(&peer_id, string),
             Event::ShortString { peer_id, string, changed } => {
                 self.string_to_compare(&peer_id, string, changed, now);

@@ -2,19 +2,19 @@
 
 use std::time::Duration;
 
-use patchcord_peer::{ConnectionState, Path, Peer, PeerId, ShortString};
+use patchcord_peer::{ConnectionState, Path, Peer, PeerId, ShortString, Shown};
 
 use super::interruption::Interruption;
-use crate::safe_text::SafeText;
+use crate::{identity::KnownPeer, safe_text::SafeText};
 
 /// What is known of who is at the other end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Verification {
     /// Nothing: the server could stand in between.
     Unverified,
-    /// It knows the code, or the user has compared the strings.
+    /// It knows the code, or the user has compared the strings, or its key was remembered.
     Verified,
-    /// The user had compared the strings, and now there is another certificate.
+    /// It is called like one that was verified, and is not that one as far as is known.
     Changed,
 }
 
@@ -48,6 +48,12 @@ pub struct Member {
     pub string: Option<ShortString>,
     /// Whether it is the one that it should be.
     pub verification: Verification,
+    /// On its channel.
+    pub shown: Option<Shown>,
+    /// Whom its key was remembered as.
+    pub known: Option<KnownPeer>,
+    /// Nothing of it is shown and nothing sent to it until the user has decided.
+    pub held: bool,
     /// Shown as writing until then.
     pub typing_until: Option<Duration>,
     /// Of the chat with it.
@@ -141,6 +147,9 @@ impl Roster {
                 channel_open: false,
                 string: None,
                 verification: Verification::Unverified,
+                shown: None,
+                known: None,
+                held: false,
                 typing_until: None,
                 interruption: Interruption::default(),
             }),

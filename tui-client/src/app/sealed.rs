@@ -5,6 +5,7 @@ use patchcord_peer::{Peer, PeerId, ProblemCode, ShortString};
 
 use super::{
     App, Effect, Level, Surface,
+    identity::known_words,
     layout::{self, Areas},
     overlay::{OverlayRow, wrapped},
     roster::{Member, Verification},
@@ -45,7 +46,9 @@ impl App {
         let first = self.roster.members().iter().all(|member| member.string.is_none());
         let Some(member) = self.roster.get_mut(peer_id) else { return };
         member.string = Some(string);
-        member.verification = Verification::Verified;
+        if !member.held {
+            member.verification = Verification::Verified;
+        }
         // The code was shown to let somebody in.
         if first && self.screen.shows(OverlayKind::Code) {
             self.screen.overlay = None;
@@ -62,7 +65,12 @@ impl App {
     ) {
         let Some(member) = self.roster.get_mut(peer_id) else { return };
         member.string = Some(string);
-        if !changed || member.verification == Verification::Unverified {
+        // Whoever is held was told of already, and a key that is known is more than a certificate.
+        if !changed
+            || member.verification == Verification::Unverified
+            || member.held
+            || member.known.is_some()
+        {
             return;
         }
         member.verification = Verification::Changed;
@@ -75,28 +83,15 @@ impl App {
     }
 
     /// What is said when the chat with a peer opens.
-    pub(super) fn verified_words(&self, peer_id: &PeerId) -> &'static str {
-        match self.roster.get(peer_id).map(|member| member.verification) {
+    pub(super) fn verified_words(&self, peer_id: &PeerId) -> String {
+        let verified = match self.roster.get(peer_id).map(|member| member.verification) {
             Some(Verification::Verified) if self.invite.is_some() => ", verified: it knows the code",
             Some(Verification::Verified) => ", verified",
+            Some(Verification::Changed) => ", and blocked",
             _ => "",
-        }
-    }
-
-    /// The user has compared: `/verify PEER yes`.
-    fn compared(&mut self, peer: &PeerId, now: Moment) -> Result<Vec<Effect>, String> {
-        let handle = self.roster.handle(peer);
-        let Some(member) = self.roster.get_mut(peer) else { return Ok(Vec::new()) };
-        if member.string.is_none() {
-            return Err(format!("there is nothing to compare with {handle} yet"));
-        }
-        member.verification = Verification::Verified;
-        self.notice(
-            Level::Info,
-            &format!("{handle} is verified, for as long as this room is open here"),
-            now,
-        );
-        Ok(Vec::new())
+        };
+        let known = self.roster.get(peer_id).and_then(known_words);
+        format!("{verified}{}", known.map(|words| format!(", {words}")).unwrap_or_default())
     }
 
     /// What is said after a problem: how many more a code stands.
@@ -120,7 +115,7 @@ impl App {
         if let Some(typed) = peer.and_then(|typed| typed.strip_suffix(" yes"))
             && let Ok(peer) = self.roster.resolve(typed.trim_end())
         {
-            return self.compared(&peer, now);
+            return self.compared(&peer);
         }
         let peer = peer.map(|typed| self.roster.resolve(typed)).transpose();
         let peer = peer.map_err(|error| error.to_string())?;
@@ -201,9 +196,8 @@ impl App {
                  somebody is between you; leave, and tell the other so."
                     .into(),
             );
-            if self.invite.is_none() {
-                lines.push("  When they are the same: /verify PEER yes".into());
-            }
+            lines
+                .push("  When they are the same: /verify PEER yes, which remembers its identity key.".into());
         }
         lines
     }
@@ -224,7 +218,19 @@ impl App {
         let numbers = string.numbers().map(|number| number.to_string()).join(" ");
         let verification = member.verification.as_str();
         let by_code = if member.verification == Verification::Verified { by_code } else { "" };
-        vec![format!("{handle}: {verification}{by_code}"), format!("  {string}"), format!("  {numbers}")]
+        let mut lines =
+            vec![format!("{handle}: {verification}{by_code}"), format!("  {string}"), format!("  {numbers}")];
+        if let Some(shown) = &member.shown {
+            let key = shown.key.map_or("none shown".into(), |key| key.short());
+            let known = known_words(member).map(|words| format!(", {words}")).unwrap_or_default();
+            lines.push(format!("  identity key: {key}{known}"));
+        }
+        if member.held {
+            lines.push(format!(
+                "  blocked: /verify {handle} yes when the words are the same, /refuse {handle} when they are not"
+            ));
+        }
+        lines
     }
 }
 

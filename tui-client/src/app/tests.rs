@@ -13,6 +13,7 @@ use super::*;
 use crate::app::{screen::OverlayKind, viewport::Viewport};
 
 mod delivering;
+mod identity;
 mod interruption;
 mod naming;
 mod parting;

@@ -7,7 +7,10 @@ use tokio::{
     task::JoinHandle,
 };
 
-use crate::app::{AppEvent, Effect, RequestError};
+use crate::{
+    app::{AppEvent, Effect, RequestError},
+    identity::Trust,
+};
 
 /// Requests that wait for the room; one more is refused with [`RequestError::Busy`].
 const QUEUE_MAX: usize = 256;
@@ -25,14 +28,14 @@ pub struct Requests {
 
 impl Requests {
     /// To that room.
-    pub fn start(room: Room) -> Self {
+    pub fn start(room: Room, trust: Trust) -> Self {
         let (queue, mut requests) = mpsc::channel(QUEUE_MAX + 1);
         let (answer, answers) = mpsc::channel(QUEUE_MAX);
         let leave = queue.clone().try_reserve_owned().ok();
         let carrier = room.clone();
         let task = tokio::spawn(async move {
             while let Some(effect) = requests.recv().await {
-                let answered = carry_out(carrier.clone(), effect).await;
+                let answered = carry_out(carrier.clone(), &trust, effect).await;
                 if let Some(event) = answered
                     && answer.send(event).await.is_err()
                 {
@@ -69,7 +72,7 @@ impl Drop for Requests {
     }
 }
 
-async fn carry_out(room: Room, effect: Effect) -> Option<AppEvent> {
+async fn carry_out(room: Room, trust: &Trust, effect: Effect) -> Option<AppEvent> {
     Some(match effect {
         Effect::Send { entry, to, kind, text } => {
             AppEvent::Sent { entry, result: room.send(to, kind, text).await.map_err(RequestError::from) }
@@ -81,6 +84,10 @@ async fn carry_out(room: Room, effect: Effect) -> Option<AppEvent> {
         Effect::SetDisplayName { name } => {
             let result = room.set_display_name(name.clone()).await.map_err(RequestError::from);
             AppEvent::Renamed { name, result }
+        }
+        Effect::Decide { peer_id, decision } => {
+            let outcome = trust.decide(&room, peer_id.clone(), decision).await;
+            AppEvent::Decided { peer_id, outcome }
         }
         Effect::FetchConnections => AppEvent::Connections(room.connections().await),
         Effect::Leave => AppEvent::Departed(room.leave().await),

@@ -52,6 +52,7 @@ impl Turns {
             time_zone: TimeZone::system(),
             notices: session.notices,
             invite: session.invite,
+            trust: session.trust.clone(),
         };
         Self {
             app: App::new(setup, clock.now()),
@@ -59,7 +60,7 @@ impl Turns {
             theme: Theme::detect(|name| std::env::var(name).ok()),
             screen: ManuallyDrop::new(screen),
             frames: Frames::new(),
-            requests: Requests::start(session.room),
+            requests: Requests::start(session.room, session.trust),
             events: session.events,
             events_ended: false,
             stopped: None,

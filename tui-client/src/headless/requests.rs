@@ -6,6 +6,8 @@ use std::{collections::VecDeque, future::Future, pin::Pin, sync::Arc, time::Dura
 use patchcord_peer::{ConnectionReport, Event, MessageId, PeerId, Recipients, Room, SendError, TextKind};
 use tokio::{sync::Notify, time::timeout};
 
+use crate::identity::{Decision, Outcome, Trust};
+
 /// How long a full queue may stand still before the text is refused.
 const QUEUE_TIMEOUT: Duration = Duration::from_secs(30);
 
@@ -32,6 +34,13 @@ pub(crate) enum Request<T> {
     Rename {
         /// Which.
         name: String,
+    },
+    /// Carry out what was decided about a peer.
+    Decide {
+        /// About whom.
+        peer_id: PeerId,
+        /// What.
+        decision: Decision,
     },
     /// Tell the connections.
     FetchConnections,
@@ -63,6 +72,13 @@ pub(crate) enum Answer<T> {
         /// Whether it was taken.
         result: Result<(), SendError>,
     },
+    /// A decision is carried out.
+    Decided {
+        /// About whom.
+        peer_id: PeerId,
+        /// What came of it.
+        outcome: Outcome,
+    },
     /// The connections as they are now.
     Connections(Vec<ConnectionReport>),
 }
@@ -72,6 +88,7 @@ type Running<T> = Pin<Box<dyn Future<Output = Answer<T>>>>;
 /// The requests that are not yet answered.
 pub(super) struct Requests<T> {
     room: Room,
+    trust: Trust,
     /// Of one line of input: no further line is read before they are answered.
     waiting: VecDeque<Request<T>>,
     running: Option<Running<T>>,
@@ -82,9 +99,10 @@ pub(super) struct Requests<T> {
 }
 
 impl<T: 'static> Requests<T> {
-    pub(super) fn new(room: Room) -> Self {
+    pub(super) fn new(room: Room, trust: Trust) -> Self {
         Self {
             room,
+            trust,
             waiting: VecDeque::new(),
             running: None,
             last_id: MessageId(0),
@@ -135,13 +153,19 @@ impl<T: 'static> Requests<T> {
     fn start_next(&mut self) {
         if self.running.is_none() {
             let queue_moved = Arc::clone(&self.queue_moved);
-            let room = self.room.clone();
-            self.running = self.waiting.pop_front().map(|request| carry_out(request, room, queue_moved));
+            let (room, trust) = (self.room.clone(), self.trust.clone());
+            self.running =
+                self.waiting.pop_front().map(|request| carry_out(request, room, trust, queue_moved));
         }
     }
 }
 
-fn carry_out<T: 'static>(request: Request<T>, room: Room, queue_moved: Arc<Notify>) -> Running<T> {
+fn carry_out<T: 'static>(
+    request: Request<T>,
+    room: Room,
+    trust: Trust,
+    queue_moved: Arc<Notify>,
+) -> Running<T> {
     Box::pin(async move {
         match request {
             Request::Send { ticket, to, kind, text } => {
@@ -152,6 +176,9 @@ fn carry_out<T: 'static>(request: Request<T>, room: Room, queue_moved: Arc<Notif
             }
             Request::Rename { name } => {
                 Answer::Renamed { result: room.set_display_name(name.clone()).await, name }
+            }
+            Request::Decide { peer_id, decision } => {
+                Answer::Decided { outcome: trust.decide(&room, peer_id.clone(), decision).await, peer_id }
             }
             Request::FetchConnections => Answer::Connections(room.connections().await),
             Request::Leave => std::future::pending().await,

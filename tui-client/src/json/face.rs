@@ -2,7 +2,9 @@
 
 use std::collections::HashMap;
 
-use patchcord_peer::{Code, Event, MessageId, Peer, PeerId, RoomInfo, SendError, SignalingState};
+use patchcord_peer::{
+    Code, Event, Judgement, MessageId, Peer, PeerId, RoomInfo, SendError, ShortString, Shown, SignalingState,
+};
 
 use super::{
     output::{
@@ -14,6 +16,7 @@ use super::{
 use crate::{
     headless::{Answer, Ending, Face, LINE_BYTES_MAX, Line, Printed, Request},
     host::Hosting,
+    identity::{Decision, Opinion, Outcome, Trust},
 };
 
 /// The session as JSON lines.
@@ -24,11 +27,14 @@ pub(crate) struct JsonFace {
     code: Option<Code>,
     /// Of the peers in the room: as many as the server lets in.
     names: HashMap<PeerId, String>,
+    /// What each of them showed, and what can be compared with it.
+    shown: HashMap<PeerId, (Option<Shown>, Option<ShortString>)>,
+    trust: Trust,
 }
 
 impl JsonFace {
-    pub(crate) fn new(hosting: Option<Hosting>, code: Option<Code>) -> Self {
-        Self { hosting, code, names: HashMap::new() }
+    pub(crate) fn new(hosting: Option<Hosting>, code: Option<Code>, trust: Trust) -> Self {
+        Self { hosting, code, trust, ..Self::default() }
     }
 
     fn peer_is(&mut self, peer: &Peer) {
@@ -76,6 +82,15 @@ impl Face for JsonFace {
             Event::ChannelOpen { peer_id, display_name } => {
                 self.names.insert(peer_id.clone(), display_name.as_raw().to_owned());
             }
+            Event::Identity { shown, .. } => {
+                let known = self.shown.entry(shown.peer_id.clone()).or_default();
+                let other = known.0.as_ref().is_some_and(|before| before.certificate != shown.certificate);
+                known.1 = known.1.filter(|_| !other);
+                known.0 = Some(shown.clone());
+            }
+            Event::ShortString { peer_id, string, .. } | Event::Verified { peer_id, string } => {
+                self.shown.entry(peer_id.clone()).or_default().1 = Some(*string);
+            }
             _ => {}
         }
         if let Some(output) = self.output(&event) {
@@ -83,6 +98,7 @@ impl Face for JsonFace {
         }
         if let Event::PeerLeft { peer_id, .. } = &event {
             self.names.remove(peer_id);
+            self.shown.remove(peer_id);
         }
     }
 
@@ -102,7 +118,14 @@ impl Face for JsonFace {
             Line::End => Ok(request::Request::Leave),
         };
         match request {
-            Ok(request) => Some(vec![request.into()]),
+            Ok(request) => match self.request(request) {
+                Ok(request) => Some(vec![request]),
+                Err(message) => {
+                    let code = "other_sas";
+                    say(printed, Output::Error { code, message, peer_id: None, reference: None });
+                    None
+                }
+            },
             Err(BadRequest { code, message, reference }) => {
                 let reference = reference.as_deref();
                 say(printed, Output::Error { code, message: &message, peer_id: None, reference });
@@ -123,6 +146,15 @@ impl Face for JsonFace {
             // What comes of it is told by events.
             Answer::Connecting { result: Ok(()), .. } | Answer::Renamed { result: Ok(()), .. } => {}
             Answer::Connections(_) => {}
+            Answer::Decided { peer_id, outcome } => {
+                let (outcome, message) = match &outcome {
+                    Outcome::Remembered => ("remembered", None),
+                    Outcome::Session { why } => ("session", Some(why.as_str())),
+                    Outcome::Refused => ("refused", None),
+                    Outcome::Failed { error } => return Self::refused(error, None, printed),
+                };
+                say(printed, Output::Decided { peer_id: peer_id.as_str(), outcome, message });
+            }
         }
     }
 
@@ -148,15 +180,42 @@ impl Face for JsonFace {
     }
 }
 
-impl From<request::Request> for Request<Option<String>> {
-    fn from(request: request::Request) -> Self {
-        match request {
+impl JsonFace {
+    /// What is asked of the room; an error says why nothing is.
+    fn request(&self, request: request::Request) -> Result<Request<Option<String>>, &'static str> {
+        Ok(match request {
             request::Request::Message { to, kind, text, reference } => {
-                Self::Send { ticket: reference, to, kind, text }
+                Request::Send { ticket: reference, to, kind, text }
             }
-            request::Request::Connect { peer_id } => Self::Connect { peer_id },
-            request::Request::Rename { name } => Self::Rename { name },
-            request::Request::Leave => Self::Leave,
+            request::Request::Connect { peer_id } => Request::Connect { peer_id },
+            request::Request::Rename { name } => Request::Rename { name },
+            request::Request::Verify { peer_id, sas } => match self.shown.get(&peer_id) {
+                Some((Some(shown), Some(string))) if string.to_string() == sas => {
+                    let decision = Decision::Verified { shown: shown.clone(), string: *string };
+                    Request::Decide { peer_id, decision }
+                }
+                _ => return Err("\"sas\" is not what was told last of this peer: compare again"),
+            },
+            request::Request::Refuse { peer_id } => Request::Decide { peer_id, decision: Decision::Refuse },
+            request::Request::Leave => Request::Leave,
+        })
+    }
+
+    fn identity<'a>(&self, shown: &'a Shown, judgement: Judgement) -> Output<'a> {
+        let known = match self.trust.opinion(shown) {
+            Opinion::Known(known) if judgement == Judgement::Known => Some(known),
+            Opinion::CalledLike(known) if judgement == Judgement::Held => Some(known),
+            _ => None,
+        };
+        Output::Identity {
+            peer_id: shown.peer_id.as_str(),
+            key: shown.key.map(|key| key.to_string()),
+            state: match judgement {
+                Judgement::Known => "known",
+                Judgement::New => "new",
+                Judgement::Held => "held",
+            },
+            known: known.map(Into::into),
         }
     }
 }
@@ -192,6 +251,7 @@ impl JsonFace {
             Event::ChannelOpen { peer_id, display_name } => {
                 Output::ChannelOpen { peer_id: peer_id.as_str(), name: display_name.as_raw() }
             }
+            Event::Identity { shown, judgement } => self.identity(shown, *judgement),
             Event::ShortString { peer_id, string, changed } => {
                 Output::ShortString { peer_id: peer_id.as_str(), sas: string.to_string(), changed: *changed }
             }

@@ -7,6 +7,8 @@ use patchcord_peer::{
 };
 use serde::{Serialize, Serializer};
 
+use super::known::OutputKnown;
+
 /// One line of output. Borrows what it tells of. [`super::JSON_HELP`] documents every type and field.
 #[derive(Debug, Serialize)]
 #[serde(tag = "type", rename_all = "snake_case")]
@@ -58,6 +60,19 @@ pub(crate) enum Output<'a> {
         peer_id: &'a str,
         sas: String,
         changed: bool,
+    },
+    Identity {
+        peer_id: &'a str,
+        key: Option<String>,
+        state: &'static str,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        known: Option<OutputKnown>,
+    },
+    Decided {
+        peer_id: &'a str,
+        outcome: &'static str,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        message: Option<&'a str>,
     },
     ChannelClosed {
         peer_id: &'a str,

@@ -30,6 +30,18 @@ pub(super) enum Request {
         /// Which.
         name: String,
     },
+    /// The string was the same on both sides.
+    Verify {
+        /// With whom.
+        peer_id: PeerId,
+        /// As `short_string` or `verified` told it.
+        sas: String,
+    },
+    /// Disconnect a peer.
+    Refuse {
+        /// Whom.
+        peer_id: PeerId,
+    },
     /// Deliver what is queued and leave.
     Leave,
 }
@@ -53,6 +65,7 @@ struct RawRequest {
     to: Option<String>,
     kind: Option<String>,
     peer_id: Option<String>,
+    sas: Option<String>,
     name: Option<String>,
     r#ref: Option<String>,
 }
@@ -76,12 +89,14 @@ impl Request {
         }
         match raw.r#type.as_str() {
             "message" => Self::message(raw),
-            "connect" => {
-                Ok(Self::Connect { peer_id: peer_id("peer_id", &required("peer_id", raw.peer_id)?)? })
-            }
+            "connect" => Ok(Self::Connect { peer_id: whom(raw.peer_id)? }),
+            "verify" => Ok(Self::Verify { peer_id: whom(raw.peer_id)?, sas: required("sas", raw.sas)? }),
+            "refuse" => Ok(Self::Refuse { peer_id: whom(raw.peer_id)? }),
             "rename" => Ok(Self::Rename { name: required("name", raw.name)? }),
             "leave" => Ok(Self::Leave),
-            _ => Err(("unknown_type", "\"type\" is message, connect, rename or leave".into())),
+            _ => {
+                Err(("unknown_type", "\"type\" is message, connect, rename, verify, refuse or leave".into()))
+            }
         }
     }
 
@@ -104,6 +119,10 @@ impl Request {
 
 fn required(field: &str, value: Option<String>) -> Result<String, (&'static str, String)> {
     value.ok_or_else(|| invalid(&format!("{field:?} is missing")))
+}
+
+fn whom(peer: Option<String>) -> Result<PeerId, (&'static str, String)> {
+    peer_id("peer_id", &required("peer_id", peer)?)
 }
 
 fn peer_id(field: &str, text: &str) -> Result<PeerId, (&'static str, String)> {

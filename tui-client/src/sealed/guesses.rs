@@ -9,10 +9,10 @@ use std::{
     time::Duration,
 };
 
-use patchcord_peer::Event;
+use patchcord_peer::{Event, Judgement, ProblemCode};
 use rustix::fs::{FlockOperation, flock};
 
-use crate::lookout::Lookout;
+use crate::{identity::Trust, lookout::Lookout};
 
 /// Wrong words after which a code is used up, as [`Event::GuessesUsed`] says.
 pub const GUESSES_MAX: u32 = 16;
@@ -138,16 +138,23 @@ impl Keeper {
 pub struct Events {
     events: Lookout,
     keeper: Option<Keeper>,
+    /// In a sealed room: who proves that it knows the code is remembered.
+    trust: Option<Trust>,
+    /// To be told before anything else.
+    problem: Option<Event>,
 }
 
 impl Events {
-    /// Without a keeper nothing is kept.
-    pub fn new(events: Lookout, keeper: Option<Keeper>) -> Self {
-        Self { events, keeper }
+    /// Without a keeper nothing is kept, and without `trust` nobody is remembered.
+    pub fn new(events: Lookout, keeper: Option<Keeper>, trust: Option<Trust>) -> Self {
+        Self { events, keeper, trust, problem: None }
     }
 
     /// The next one; `None` when no more come. Cancel-safe.
     pub async fn recv(&mut self) -> Option<Event> {
+        if let Some(problem) = self.problem.take() {
+            return Some(problem);
+        }
         let event = self.events.recv().await;
         self.note(event.as_ref());
         event
@@ -155,6 +162,9 @@ impl Events {
 
     /// One that is there already.
     pub fn try_recv(&mut self) -> Option<Event> {
+        if let Some(problem) = self.problem.take() {
+            return Some(problem);
+        }
         let event = self.events.try_recv().ok();
         self.note(event.as_ref());
         event
@@ -163,6 +173,16 @@ impl Events {
     fn note(&mut self, event: Option<&Event>) {
         if let (Some(Event::GuessesUsed { used }), Some(keeper)) = (event, &mut self.keeper) {
             keeper.keep(*used);
+        }
+        if let (Some(Event::Identity { shown, judgement: Judgement::New }), Some(trust)) =
+            (event, &self.trust)
+            && let Err(reason) = trust.knew_the_code(shown)
+        {
+            self.problem = Some(Event::Problem {
+                code: ProblemCode::NotRemembered,
+                peer_id: Some(shown.peer_id.clone()),
+                message: format!("it cannot be remembered: {reason}"),
+            });
         }
     }
 }
@@ -185,7 +205,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let (sender, receiver) = mpsc::channel(8);
         let lookout = Lookout::new(receiver, patchcord_peer::Config::new("", "", ""));
-        let mut events = Events::new(lookout, Some(Keeper::new(file(&folder), "7k3m9xqd", 0)));
+        let mut events = Events::new(lookout, Some(Keeper::new(file(&folder), "7k3m9xqd", 0)), None);
         for used in [1, 0, 1, 2] {
             sender.try_send(Event::GuessesUsed { used }).unwrap();
             assert!(events.try_recv().is_some());

@@ -5,7 +5,7 @@ use patchcord_peer::ConnectionState;
 use super::Canvas;
 use crate::{
     app::{
-        App, connection_word, path_words,
+        App, connection_word, other_name, path_words,
         roster::{Member, Verification},
         verified_word,
     },
@@ -30,7 +30,10 @@ pub fn draw(app: &App, theme: Theme, canvas: &mut Canvas<'_>) {
     canvas.put(0, LEFT + SIGN, &me, theme.own_nick());
     let mut row = 1;
     for (index, member) in roster.members().iter().enumerate() {
-        let needed = 2 + usize::from(!member.attached);
+        let known = other_name(member).map(|name| SafeText::line(&format!("verified as {name}")));
+        let blocked = member.held.then(|| SafeText::line("blocked: /verify"));
+        let more: Vec<_> = known.into_iter().chain(blocked).collect();
+        let needed = 2 + usize::from(!member.attached) + more.len();
         let left = roster.members().len() - index;
         let reserve = usize::from(left > 1);
         if row + needed + reserve > canvas.rows() {
@@ -45,8 +48,12 @@ pub fn draw(app: &App, theme: Theme, canvas: &mut Canvas<'_>) {
         let end = canvas.put(row, LEFT + SIGN, &handle, theme.nick(&member.id));
         canvas.put_right(row, end + 1, word, style);
         canvas.put(row + 1, LEFT + SIGN, &wrap::truncate(&state(member), columns), theme.aside());
+        for (at, line) in more.iter().enumerate() {
+            let style = if member.held { theme.alert() } else { theme.aside() };
+            canvas.put(row + 2 + at, LEFT + SIGN, &wrap::truncate(line, columns), style);
+        }
         if !member.attached {
-            canvas.put(row + 2, LEFT + SIGN, "its signaling is away", theme.aside());
+            canvas.put(row + 2 + more.len(), LEFT + SIGN, "its signaling is away", theme.aside());
         }
         row += needed;
     }

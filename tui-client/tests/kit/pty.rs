@@ -36,6 +36,8 @@ pub struct Pty {
     child: Box<dyn ChildKiller + Send + Sync>,
     pid: u32,
     termios: String,
+    /// Its own profiles, so that nobody knows anybody.
+    _data: tempfile::TempDir,
 }
 
 impl Pty {
@@ -59,6 +61,8 @@ impl Pty {
         command.args(arguments);
         command.env("TERM", "xterm-256color");
         command.env_remove("NO_COLOR");
+        let data = tempfile::tempdir().unwrap();
+        command.env("XDG_DATA_HOME", data.path());
         for (name, value) in environment {
             command.env(name, value);
         }
@@ -77,7 +81,8 @@ impl Pty {
             shared.0.lock().unwrap().status = Some(status);
             shared.1.notify_all();
         });
-        Self { output, writer, master: Some(pair.master), reader: Some(reader), child: killer, pid, termios }
+        let master = Some(pair.master);
+        Self { output, writer, master, reader: Some(reader), child: killer, pid, termios, _data: data }
     }
 
     pub fn write(&self, bytes: &str) {

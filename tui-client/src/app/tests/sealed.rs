@@ -3,7 +3,7 @@
 use patchcord_peer::{Code, ProblemCode, ShortString};
 
 use super::*;
-use crate::app::roster::Verification;
+use crate::{app::roster::Verification, identity::Outcome};
 
 const CODE: &str = "7k3m9xqd-acid-rope-yard";
 
@@ -152,8 +152,7 @@ fn in_an_open_room_a_peer_is_verified_when_the_user_says_so_and_another_certific
     let mut bench = Bench::with(vec![peer("bbbb1111", "bo")]);
     let verification = |bench: &Bench| bench.app.roster().get(&id("bbbb1111")).unwrap().verification;
     bench.room(open("bbbb1111", "bo"));
-    bench.enter("/verify bo yes");
-    assert_eq!(verification(&bench), Verification::Unverified, "there is nothing to compare");
+    assert_eq!(bench.enter("/verify bo yes"), [], "there is nothing to compare");
     bench.control('c');
     let to_compare = |changed| Event::ShortString { peer_id: id("bbbb1111"), string: string(), changed };
     bench.room(to_compare(false));
@@ -162,14 +161,24 @@ fn in_an_open_room_a_peer_is_verified_when_the_user_says_so_and_another_certific
     let shown = rows(&bench, OverlayKind::Verify);
     assert!(shown.contains("bo: unverified") && shown.contains(&string().to_string()), "{shown}");
     bench.key(KeyCode::Esc, KeyModifiers::NONE);
-    bench.enter("/verify bo yes");
+    bench.control('c');
+    let session = || AppEvent::Decided {
+        peer_id: id("bbbb1111"),
+        outcome: Outcome::Session { why: "it has no key".into() },
+    };
+    bench.event(session());
     assert_eq!(verification(&bench), Verification::Verified);
+    assert!(
+        bench.last_text().contains("for as long as this room is open here: it has no key"),
+        "{}",
+        bench.last_text()
+    );
     // Another channel to the same program.
     bench.room(to_compare(false));
     assert_eq!(verification(&bench), Verification::Verified);
     bench.room(to_compare(true));
     assert_eq!(verification(&bench), Verification::Changed);
     assert!(bench.last_text().contains("another than the one you verified"), "{}", bench.last_text());
-    bench.enter("/verify bo yes");
+    bench.event(session());
     assert_eq!(verification(&bench), Verification::Verified);
 }
