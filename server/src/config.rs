@@ -121,12 +121,7 @@ impl fmt::Debug for Secret {
     }
 }
 
-/// Patchcord's switchboard: WebRTC signaling over one bidirectional gRPC stream a peer.
-///
-/// Peers meet in rooms and exchange what WebRTC needs to connect them; what they say to each other never
-/// comes here. Stops on SIGTERM or SIGINT within 5 seconds, after telling every peer.
-///
-/// Exit codes: 0 stopped as told, 1 cannot listen or serve, 2 bad configuration.
+/// How the switchboard serves.
 #[derive(Clone, Debug, Parser)]
 #[command(name = "patchcord-server", version, max_term_width = 110)]
 pub struct Config {

@@ -31,6 +31,7 @@ mod signaling;
 pub mod simulation;
 mod store;
 mod switchboard;
+pub mod tokens;
 
 use std::{io, net::SocketAddr, sync::Arc, time::Duration};
 

@@ -1,7 +1,8 @@
 //! The program: parses configuration, starts the server, has it read its files again on SIGHUP, stops it on SIGTERM or
-//! SIGINT; nothing else.
+//! SIGINT; or runs one of its tools, and nothing else.
 
 mod logging;
+mod tools;
 
 use std::process::ExitCode;
 
@@ -10,10 +11,29 @@ use patchcord_server::{Config, Listeners, ServeError, raise_open_files_limit, se
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_stream::{StreamExt, wrappers::SignalStream};
 
+use tools::Tool;
+
 /// Cannot listen or serve.
 const EXIT_FAILED: u8 = 1;
 /// Bad configuration.
 const EXIT_CONFIG: u8 = 2;
+
+/// Patchcord's switchboard: WebRTC signaling over one bidirectional gRPC stream a peer.
+///
+/// Peers meet in rooms and exchange what WebRTC needs to connect them; what they say to each other never
+/// comes here. Without a command it serves; it stops on SIGTERM or SIGINT within 5 seconds, after telling every
+/// peer.
+///
+/// Exit codes: 0 stopped as told, 1 cannot listen or serve, 2 bad configuration or arguments.
+#[derive(Parser)]
+#[command(name = "patchcord-server", version, max_term_width = 110, args_conflicts_with_subcommands = true)]
+#[command(disable_help_subcommand = true)]
+struct Arguments {
+    #[command(subcommand)]
+    tool: Option<Tool>,
+    #[command(flatten)]
+    config: Config,
+}
 
 fn main() -> ExitCode {
     match start() {
@@ -51,12 +71,17 @@ impl From<ServeError> for Failure {
 }
 
 fn start() -> Result<(), Failure> {
-    let config = match Config::try_parse() {
-        Ok(config) => config,
+    let Arguments { tool, config } = match Arguments::try_parse() {
+        Ok(arguments) => arguments,
         Err(error) if error.use_stderr() => return Err(Failure::config(first_paragraph(&error.to_string()))),
         // --help and --version.
         Err(error) => return error.print().map_err(Failure::failed),
     };
+    if let Some(tool) = tool {
+        let made = tool.run().map_err(Failure::config)?;
+        print!("{made}");
+        return Ok(());
+    }
     let config = config.checked().map_err(Failure::config)?;
     logging::init(&config).map_err(Failure::config)?;
     raise_open_files_limit();
