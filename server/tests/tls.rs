@@ -130,6 +130,22 @@ async fn a_certificate_is_renewed_without_a_signal_when_its_link_leads_elsewhere
 }
 
 #[tokio::test]
+async fn it_ends_in_order_over_tls_too() {
+    let authority = Authority::new();
+    authority.install(&authority.issue("server"));
+    let process = start(&authority, &[]).await;
+    let mut peer = join(&authority, process.public, None).await;
+    let mute = authority.handshake(process.public, None, &TLS13, "h2").await.unwrap();
+    process.terminate().await;
+    let (told, end) = peer.rest().await;
+    assert!(matches!(told.as_slice(), [.., Told::GoAway(_)]), "{told:?}");
+    assert_eq!(end.unwrap_err().code(), Code::Unavailable);
+    let (status, log) = process.ended().await;
+    assert!(status.success(), "{status}: {log}");
+    drop(mute);
+}
+
+#[tokio::test]
 async fn the_public_door_takes_only_clients_whose_authority_it_knows() {
     let (authority, other) = (Authority::new(), Authority::new());
     authority.install(&authority.issue("server"));
