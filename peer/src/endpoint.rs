@@ -3,10 +3,14 @@
 //! Over TLS the platform's roots are trusted, not a list built into the program: so are the authorities that an
 //! organisation installs, and one that the platform withdraws is not. `SSL_CERT_FILE` replaces them.
 
+mod identity;
+
 use std::{error::Error, sync::Arc, time::Duration};
 
-use rustls::{CertificateError, pki_types::CertificateDer, pki_types::pem::PemObject};
+use rustls::{AlertDescription, CertificateError, pki_types::CertificateDer, pki_types::pem::PemObject};
 use tonic::transport::{Certificate, Channel, ClientTlsConfig, Endpoint};
+
+pub use identity::{ClientIdentity, NoClientIdentity};
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
 const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(8);
@@ -49,6 +53,33 @@ impl std::fmt::Debug for CaCertificate {
     }
 }
 
+/// A token or key would travel where others can read it.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "a token would go to {url} in clear, for everybody on the way to read: write https://, or lead a tunnel to a port of \
+     this machine and write http://127.0.0.1:PORT"
+)]
+pub struct SecretInClear {
+    /// As given.
+    pub url: String,
+}
+
+/// Whether a token or key may go to `url`: over TLS, or to this machine itself.
+pub(crate) fn may_carry_secret(url: &str) -> Result<(), SecretInClear> {
+    let uri = url.parse::<http::Uri>().unwrap_or_default();
+    let is_here = |host: &str| {
+        let bare = host.trim_start_matches('[').trim_end_matches(']');
+        // RFC 6761 section 6.3: this name never leaves the machine.
+        let is_loopback = |ip: std::net::IpAddr| ip.to_canonical().is_loopback();
+        host.eq_ignore_ascii_case("localhost") || bare.parse().is_ok_and(is_loopback)
+    };
+    match uri.scheme_str() {
+        Some("https") => Ok(()),
+        Some("http") if uri.host().is_some_and(is_here) => Ok(()),
+        _ => Err(SecretInClear { url: url.to_owned() }),
+    }
+}
+
 /// Why there is no way to a server.
 #[derive(Debug)]
 pub(crate) enum NoWay {
@@ -60,12 +91,20 @@ pub(crate) enum NoWay {
 }
 
 /// Connects to `url`, within our limits.
-pub(crate) async fn connect(url: &str, ca_certificate: Option<&CaCertificate>) -> Result<Channel, NoWay> {
-    endpoint(url, ca_certificate)?.connect().await.map_err(|error| what_failed(&error))
+pub(crate) async fn connect(
+    url: &str,
+    ca_certificate: Option<&CaCertificate>,
+    client_identity: Option<&ClientIdentity>,
+) -> Result<Channel, NoWay> {
+    endpoint(url, ca_certificate, client_identity)?.connect().await.map_err(|error| what_failed(&error))
 }
 
 /// The server at `url`, with our limits.
-pub(crate) fn endpoint(url: &str, ca_certificate: Option<&CaCertificate>) -> Result<Endpoint, NoWay> {
+pub(crate) fn endpoint(
+    url: &str,
+    ca_certificate: Option<&CaCertificate>,
+    client_identity: Option<&ClientIdentity>,
+) -> Result<Endpoint, NoWay> {
     let uri: http::Uri = url.parse().map_err(|_| NoWay::InvalidUrl)?;
     if uri.host().is_none() {
         return Err(NoWay::InvalidUrl);
@@ -81,11 +120,19 @@ pub(crate) fn endpoint(url: &str, ca_certificate: Option<&CaCertificate>) -> Res
         .keep_alive_timeout(KEEPALIVE_TIMEOUT)
         .keep_alive_while_idle(true)
         .tcp_nodelay(true);
-    if secured { over_tls(plain, ca_certificate) } else { Ok(plain) }
+    if secured { over_tls(plain, ca_certificate, client_identity) } else { Ok(plain) }
 }
 
-fn over_tls(endpoint: Endpoint, ca_certificate: Option<&CaCertificate>) -> Result<Endpoint, NoWay> {
+fn over_tls(
+    endpoint: Endpoint,
+    ca_certificate: Option<&CaCertificate>,
+    client_identity: Option<&ClientIdentity>,
+) -> Result<Endpoint, NoWay> {
     let tls = ClientTlsConfig::new().timeout(CONNECT_TIMEOUT);
+    let tls = match client_identity {
+        Some(ClientIdentity { identity }) => tls.identity(identity.clone()),
+        None => tls,
+    };
     let tls = match ca_certificate {
         Some(ca_certificate) => tls.ca_certificate(Certificate::from_pem(&ca_certificate.pem)),
         None => tls,
@@ -128,6 +175,9 @@ pub(crate) fn what_failed(error: &(dyn Error + 'static)) -> NoWay {
         if let Some(error) = as_tls_error(cause) {
             return NoWay::Tls(tls_reason(error));
         }
+        if cause.downcast_ref().and_then(h2::Error::reason) == Some(h2::Reason::INADEQUATE_SECURITY) {
+            return NoWay::Tls("it speaks TLS only: write https://".into());
+        }
         match cause.source() {
             Some(source) => cause = source,
             None => return NoWay::Network(printable(&cause.to_string())),
@@ -162,6 +212,18 @@ fn tls_reason(error: &rustls::Error) -> String {
                 return format!("its certificate is not valid: {}", printable(&other.to_string()));
             }
         },
+        rustls::Error::AlertReceived(AlertDescription::CertificateRequired) => {
+            "it asks for a certificate of yours: show the one that its operator gave you"
+        }
+        rustls::Error::AlertReceived(
+            AlertDescription::UnknownCA
+            | AlertDescription::BadCertificate
+            | AlertDescription::CertificateUnknown
+            | AlertDescription::DecryptError,
+        ) => "it does not trust your certificate: show one of an authority that its operator chose",
+        rustls::Error::AlertReceived(AlertDescription::CertificateExpired) => {
+            "your certificate has expired, or the server's clock is wrong"
+        }
         rustls::Error::InvalidMessage(_) => "it does not speak TLS: write http:// if it is meant to be plain",
         other => return format!("it refuses to talk TLS with us: {}", printable(&other.to_string())),
     };
@@ -176,6 +238,38 @@ pub(crate) fn printable(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_secret_goes_over_tls_or_to_this_machine_only() {
+        for url in [
+            "https://host.example",
+            "https://192.0.2.1:50051",
+            "http://127.0.0.1:50051",
+            "http://127.8.9.10",
+            "http://[::1]:50051",
+            "http://[::ffff:127.0.0.1]:50051",
+            "http://localhost:50051",
+            "http://LOCALHOST",
+        ] {
+            assert_eq!(may_carry_secret(url), Ok(()), "{url}");
+        }
+        for url in [
+            "http://host.example:50051",
+            "http://192.0.2.1",
+            "http://0.0.0.0:50051",
+            "http://[2001:db8::1]:50051",
+            "http://localhost.example",
+            "http://127.0.0.1.example",
+            "http://127.0.0.1@host.example",
+            "http://2130706433",
+            "ftp://127.0.0.1",
+            "127.0.0.1:50051",
+            "",
+        ] {
+            let refused = may_carry_secret(url).unwrap_err();
+            assert!(refused.to_string().contains("https://"), "{url}");
+        }
+    }
 
     #[test]
     fn what_is_no_certificate_is_refused() {

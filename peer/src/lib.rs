@@ -42,14 +42,14 @@ mod turn_shim;
 mod untrusted;
 
 pub use config::{Config, ConnectPolicy, IceServer, IceTransportPolicy, IpPolicy};
-pub use endpoint::{CaCertificate, NoCaCertificate};
+pub use endpoint::{CaCertificate, ClientIdentity, NoCaCertificate, NoClientIdentity, SecretInClear};
 pub use error::{InspectError, JoinError, SendError};
 pub use event::{
     CandidateType, ConnectionState, DeliveryState, EndReason, Event, LeaveReason, Message, MessageId, Path,
     Peer, ProblemCode, SignalingState, TextKind,
 };
 pub use identity::{Identity, IdentityKey, InvalidIdentityKey, Judge, Judgement, Shown};
-pub use inspect::{Inspector, RoomChange, RoomCounters, RoomDetails, RoomPeer};
+pub use inspect::{InspectConfig, Inspector, RoomChange, RoomCounters, RoomDetails, RoomPeer};
 pub use peer_id::PeerId;
 pub use room::{ConnectionReport, Departure, Recipients, Room, RoomInfo};
 pub use sas::ShortString;

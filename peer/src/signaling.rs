@@ -139,8 +139,12 @@ impl Signaling {
             user_agent: config.user_agent.clone(),
             access_token: String::new(),
         };
-        let (url, ca_certificate) = (config.server.clone(), config.ca_certificate.clone());
-        let server = Server { url, ca_certificate, connect };
+        let server = Server {
+            url: config.server.clone(),
+            ca_certificate: config.ca_certificate.clone(),
+            client_identity: config.client_identity.clone(),
+            connect,
+        };
         let (stream, opening) =
             stream::open(server.clone(), None, join.clone()).await.map_err(|failure| failure.error)?;
         let (seq, joined) = match opening {

@@ -1,16 +1,30 @@
 //! Every flag and variable with its default and limit. All of it is checked before anything is bound;
 //! what is no flag is a constant here.
 
+mod admin;
 mod allowances;
+mod tls;
 
-use std::{fmt, fs, net::SocketAddr, path::PathBuf, str::FromStr, time::Duration};
+use std::{
+    fmt, fs,
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    str::FromStr,
+    time::Duration,
+};
 
 use clap::{Parser, ValueEnum};
 use patchcord_proto::{limits, v1::Limits};
 
-use crate::{error::ConfigError, ice_servers::IceServers};
+use crate::{
+    error::ConfigError,
+    ice_servers::IceServers,
+    tls::{TlsDoor, read as read_tls},
+};
 
+pub use admin::{AdminSettings, KeySources};
 pub use allowances::*;
+pub use tls::{TlsFiles, TlsSettings};
 
 /// Where the public door is by default.
 pub const LISTEN_DEFAULT: SocketAddr =
@@ -75,6 +89,12 @@ pub const CUT_TIMEOUT: Duration = Duration::from_millis(500);
 pub const RECONNECT_SPREAD: Duration = Duration::from_secs(1);
 /// How long handling of a unary call may take.
 pub const UNARY_TIMEOUT: Duration = Duration::from_secs(5);
+/// How often files that are read again when they change are looked at.
+pub const RELOAD_POLL_INTERVAL: Duration = Duration::from_secs(10);
+/// Wrong keys of one address a second at the admin door.
+pub const WRONG_KEYS_PER_ADDRESS_RATE: u32 = 1;
+/// Seconds' worth of wrong keys that may come at once.
+pub const WRONG_KEY_BURST_S: u32 = 10;
 /// Watchers of rooms at one time.
 pub const WATCHERS_MAX: usize = 64;
 
@@ -119,12 +139,7 @@ impl fmt::Debug for Secret {
     }
 }
 
-/// Patchcord's switchboard: WebRTC signaling over one bidirectional gRPC stream a peer.
-///
-/// Peers meet in rooms and exchange what WebRTC needs to connect them; what they say to each other never
-/// comes here. Stops on SIGTERM or SIGINT within 5 seconds, after telling every peer.
-///
-/// Exit codes: 0 stopped as told, 1 cannot listen or serve, 2 bad configuration.
+/// How the switchboard serves.
 #[derive(Clone, Debug, Parser)]
 #[command(name = "patchcord-server", version, max_term_width = 110)]
 pub struct Config {
@@ -140,6 +155,14 @@ pub struct Config {
     /// Open no admin door.
     #[arg(long, env = "PATCHCORD_NO_ADMIN")]
     pub no_admin: bool,
+
+    /// TLS of both doors.
+    #[command(flatten)]
+    pub tls: TlsSettings,
+
+    /// Keys of operators.
+    #[command(flatten)]
+    pub admin: AdminSettings,
 
     /// A STUN server told to peers, as `stun:HOST:PORT`; may be repeated, or separated by commas.
     #[arg(long = "stun-url", env = "PATCHCORD_STUN_URL", value_name = "URL", value_delimiter = ',')]
@@ -201,6 +224,8 @@ impl Default for Config {
             listen: LISTEN_DEFAULT,
             admin_listen: ADMIN_LISTEN_DEFAULT,
             no_admin: false,
+            tls: TlsSettings::default(),
+            admin: AdminSettings::default(),
             stun_urls: Vec::new(),
             turn_urls: Vec::new(),
             turn_secret: None,
@@ -233,6 +258,12 @@ impl Config {
         in_range("--peers-per-room-max", self.peers_per_room_max as u64, 2, 1_000)?;
         in_range("--sessions-per-connection-max", self.sessions_per_connection_max as u64, 1, 10_000)?;
         self.allowances.check()?;
+        for (door, files) in [(TlsDoor::Public, self.tls.public()?), (TlsDoor::Admin, self.tls.admin()?)] {
+            if let Some(files) = files {
+                read_tls(door, &files)?;
+            }
+        }
+        self.check_admin()?;
         self.turn_secret = self.read_turn_secret()?;
         self.turn_secret_file = None;
         IceServers::new(&self)?;
@@ -241,15 +272,16 @@ impl Config {
 
     fn read_turn_secret(&self) -> Result<Option<Secret>, ConfigError> {
         // A variable that is set to nothing, as compose files do, is one that is not set.
-        let given = self.turn_secret.clone().filter(|secret| !secret.reveal().is_empty());
-        let path = self.turn_secret_file.clone().filter(|path| !path.as_os_str().is_empty());
-        match (given, path) {
+        let secret = self.turn_secret.clone().filter(|secret| !secret.reveal().is_empty());
+        match (secret, given(&self.turn_secret_file)) {
             (Some(_), Some(_)) => Err(ConfigError::TurnSecretTwice),
-            (given, None) => Ok(given),
-            (None, Some(path)) => match fs::read_to_string(&path) {
-                Ok(text) if text.trim().is_empty() => Err(ConfigError::TurnSecretEmpty { path }),
+            (secret, None) => Ok(secret),
+            (None, Some(path)) => match fs::read_to_string(path) {
+                Ok(text) if text.trim().is_empty() => {
+                    Err(ConfigError::TurnSecretEmpty { path: path.to_owned() })
+                }
                 Ok(text) => Ok(Some(text.trim().to_owned().into())),
-                Err(source) => Err(ConfigError::TurnSecretFile { path, source }),
+                Err(source) => Err(ConfigError::TurnSecretFile { path: path.to_owned(), source }),
             },
         }
     }
@@ -293,80 +325,23 @@ fn any_path(path: &str) -> Result<PathBuf, std::convert::Infallible> {
     Ok(path.into())
 }
 
+/// A variable that is set to nothing is one that is not set.
+fn given(path: &Option<PathBuf>) -> Option<&Path> {
+    path.as_deref().filter(|path| !path.as_os_str().is_empty())
+}
+
+/// What a variable says of a flag; to nothing is to say that it is not set.
+fn on_or_off(text: &str) -> Result<bool, &'static str> {
+    match text.to_ascii_lowercase().as_str() {
+        "true" | "yes" | "on" | "1" => Ok(true),
+        "" | "false" | "no" | "off" | "0" => Ok(false),
+        _ => Err("write true or false"),
+    }
+}
+
 fn in_range(flag: &'static str, given: u64, min: u64, max: u64) -> Result<(), ConfigError> {
     if (min..=max).contains(&given) { Ok(()) } else { Err(ConfigError::OutOfRange { flag, given, min, max }) }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn defaults_are_those_of_the_command_line() {
-        // No variable of ours is set where tests run; a set one would show as a difference.
-        let parsed = Config::try_parse_from(["patchcord-server"]).unwrap();
-        assert_eq!(format!("{parsed:?}"), format!("{:?}", Config::default()));
-        Config::default().checked().unwrap();
-    }
-
-    #[test]
-    fn secrets_are_not_shown() {
-        let config = Config { turn_secret: Some("north".to_owned().into()), ..Config::default() };
-        assert!(!format!("{config:?}").contains("north"));
-    }
-
-    #[test]
-    fn what_is_out_of_range_is_named() {
-        let config = Config { turn_ttl_s: 5, ..Config::default() };
-        assert_eq!(config.checked().unwrap_err().to_string(), "--turn-ttl: 5 is not in 60 to 86400");
-        let config = Config { peers_per_room_max: 1, ..Config::default() };
-        assert!(config.checked().unwrap_err().to_string().contains("--peers-per-room-max"));
-    }
-
-    #[test]
-    fn doors_need_two_addresses() {
-        let config = Config { admin_listen: LISTEN_DEFAULT, ..Config::default() };
-        assert!(matches!(config.clone().checked(), Err(ConfigError::SameAddress(_))));
-        let config = Config { no_admin: true, ..config };
-        config.checked().unwrap();
-    }
-
-    #[test]
-    fn a_secret_comes_from_one_place() {
-        let turn = |secret: Option<&str>, file: Option<&str>| Config {
-            turn_urls: vec!["turn:turn.example.org".to_owned()],
-            turn_secret: secret.map(|secret| secret.to_owned().into()),
-            turn_secret_file: file.map(PathBuf::from),
-            ..Config::default()
-        };
-        let twice = turn(Some("north"), Some("x")).checked();
-        assert!(matches!(twice, Err(ConfigError::TurnSecretTwice)));
-        let missing = turn(Some(""), Some("/nonexistent/x")).checked();
-        assert!(matches!(missing, Err(ConfigError::TurnSecretFile { .. })));
-        let neither = turn(Some(""), Some("")).checked();
-        assert!(matches!(neither, Err(ConfigError::TurnSecretMissing)));
-        let config = turn(Some("north"), Some("")).checked().unwrap();
-        assert_eq!(config.turn_secret.unwrap().reveal(), "north");
-    }
-
-    #[test]
-    fn every_flag_has_a_variable_and_a_description() {
-        use clap::CommandFactory;
-        for argument in Config::command().get_arguments() {
-            let id = argument.get_id();
-            assert!(argument.get_help().is_some(), "{id}");
-            let variable = argument.get_env().and_then(|name| name.to_str()).unwrap_or_default();
-            assert!(variable.starts_with("PATCHCORD_"), "{id}");
-        }
-    }
-
-    #[test]
-    fn largest_roster_fits_into_a_response() {
-        // Per peer: two strings, a time, a state and their tags.
-        let peer_bytes = 64 + 16 + 32;
-        assert!(PEERS_PER_ROOM_MAX_DEFAULT * peer_bytes < limits::SIGNAL_RESPONSE_BYTES_MAX);
-        assert!(1_000 * peer_bytes < limits::SIGNAL_RESPONSE_BYTES_MAX);
-        let limits = Config::default().limits();
-        assert_eq!((limits.outbox_messages_max, limits.outbox_bytes_max), (256, 256 * 1024));
-    }
-}
+mod tests;

@@ -1,17 +1,39 @@
-//! The program: parses configuration, starts the server, stops it on SIGTERM or SIGINT; nothing else.
+//! The program: parses configuration, starts the server, has it read its files again on SIGHUP, stops it on SIGTERM or
+//! SIGINT; or runs one of its tools, and nothing else.
 
 mod logging;
+mod tools;
 
 use std::process::ExitCode;
 
 use clap::Parser;
-use patchcord_server::{Config, Listeners, ServeError, raise_open_files_limit, serve};
+use patchcord_server::{Config, Listeners, ServeError, raise_open_files_limit, serve_with_reloads};
 use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio_stream::{StreamExt, wrappers::SignalStream};
+
+use tools::Tool;
 
 /// Cannot listen or serve.
 const EXIT_FAILED: u8 = 1;
 /// Bad configuration.
 const EXIT_CONFIG: u8 = 2;
+
+/// Patchcord's switchboard: WebRTC signaling over one bidirectional gRPC stream a peer.
+///
+/// Peers meet in rooms and exchange what WebRTC needs to connect them; what they say to each other never
+/// comes here. Without a command it serves; it stops on SIGTERM or SIGINT within 5 seconds, after telling every
+/// peer.
+///
+/// Exit codes: 0 stopped as told, 1 cannot listen or serve, 2 bad configuration or arguments.
+#[derive(Parser)]
+#[command(name = "patchcord-server", version, max_term_width = 110, args_conflicts_with_subcommands = true)]
+#[command(disable_help_subcommand = true)]
+struct Arguments {
+    #[command(subcommand)]
+    tool: Option<Tool>,
+    #[command(flatten)]
+    config: Config,
+}
 
 fn main() -> ExitCode {
     match start() {
@@ -49,12 +71,18 @@ impl From<ServeError> for Failure {
 }
 
 fn start() -> Result<(), Failure> {
-    let config = match Config::try_parse() {
-        Ok(config) => config,
+    let Arguments { tool, config } = match Arguments::try_parse() {
+        Ok(arguments) => arguments,
         Err(error) if error.use_stderr() => return Err(Failure::config(first_paragraph(&error.to_string()))),
         // --help and --version.
         Err(error) => return error.print().map_err(Failure::failed),
     };
+    if let Some(tool) = tool {
+        let failure = if tool.is_question() { Failure::failed } else { Failure::config };
+        let made = tool.run(&config).map_err(failure)?;
+        print!("{made}");
+        return Ok(());
+    }
     let config = config.checked().map_err(Failure::config)?;
     logging::init(&config).map_err(Failure::config)?;
     raise_open_files_limit();
@@ -67,8 +95,10 @@ async fn run(config: Config) -> Result<(), Failure> {
     // Before the sockets: a signal that comes early is not missed.
     let terminate = signal(SignalKind::terminate()).map_err(Failure::failed)?;
     let interrupt = signal(SignalKind::interrupt()).map_err(Failure::failed)?;
+    let hangup = signal(SignalKind::hangup()).map_err(Failure::failed)?;
+    let reloads = SignalStream::new(hangup).map(drop);
     let listeners = Listeners::bind(&config).await?;
-    Ok(serve(config, listeners, either(terminate, interrupt)).await?)
+    Ok(serve_with_reloads(config, listeners, reloads, either(terminate, interrupt)).await?)
 }
 
 async fn either(mut terminate: Signal, mut interrupt: Signal) {

@@ -38,6 +38,21 @@ struct CompleteLabel {
     complete: &'static str,
 }
 
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ReloadLabels {
+    what: &'static str,
+    outcome: &'static str,
+}
+
+/// How reading something again ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ReloadOutcome {
+    /// What was read is in force.
+    Done,
+    /// What was in force before still is.
+    Failed,
+}
+
 /// All metrics of a server.
 pub struct Metrics {
     registry: Registry,
@@ -59,10 +74,13 @@ pub struct Metrics {
     pub relay_seconds: Histogram,
     refused_connections: Family<ReasonLabel, Counter>,
     cut_connections: Family<ReasonLabel, Counter>,
+    failed_handshakes: Family<ReasonLabel, Counter>,
+    denied: Family<ReasonLabel, Counter>,
     relayed: Family<KindLabel, Counter>,
     rejections: Family<CodeLabel, Counter>,
     leaves: Family<ReasonLabel, Counter>,
     resumes: Family<CompleteLabel, Counter>,
+    reloads: Family<ReloadLabels, Counter>,
 }
 
 impl Default for Metrics {
@@ -92,6 +110,11 @@ impl Default for Metrics {
         let cut_connections = Family::default();
         let help = "Connections cut because nothing came in time";
         registry.register("connections_cut", help, cut_connections.clone());
+        let failed_handshakes = Family::default();
+        let help = "TLS handshakes that came to nothing";
+        registry.register("tls_handshakes_failed", help, failed_handshakes.clone());
+        let denied = Family::default();
+        registry.register("admin_denied", "Requests at the admin door not let in", denied.clone());
         let relayed = Family::default();
         registry.register("relayed_messages", "Messages relayed", relayed.clone());
         let rejections = Family::default();
@@ -100,6 +123,8 @@ impl Default for Metrics {
         registry.register("leaves", "Sessions ended", leaves.clone());
         let resumes = Family::default();
         registry.register("resumes", "Sessions that went on with another stream", resumes.clone());
+        let reloads = Family::default();
+        registry.register("reloads", "What was read again from its files", reloads.clone());
         Self {
             registry,
             connections,
@@ -112,10 +137,13 @@ impl Default for Metrics {
             relay_seconds,
             refused_connections,
             cut_connections,
+            failed_handshakes,
+            denied,
             relayed,
             rejections,
             leaves,
             resumes,
+            reloads,
         }
     }
 }
@@ -129,6 +157,16 @@ impl Metrics {
     /// A connection was cut.
     pub fn count_cut_connection(&self, reason: &'static str) {
         self.cut_connections.get_or_create(&ReasonLabel { reason }).inc();
+    }
+
+    /// A handshake of TLS came to nothing.
+    pub fn count_failed_handshake(&self, reason: &'static str) {
+        self.failed_handshakes.get_or_create(&ReasonLabel { reason }).inc();
+    }
+
+    /// Somebody was not let in at the admin door.
+    pub fn count_denied(&self, reason: &'static str) {
+        self.denied.get_or_create(&ReasonLabel { reason }).inc();
     }
 
     /// A message was relayed.
@@ -156,6 +194,15 @@ impl Metrics {
     /// A session ended.
     pub fn count_leave(&self, reason: LeaveReason) {
         self.leaves.get_or_create(&ReasonLabel { reason: reason.as_str_name() }).inc();
+    }
+
+    /// Something was read again from its files, or could not be.
+    pub fn count_reload(&self, what: &'static str, outcome: ReloadOutcome) {
+        let outcome = match outcome {
+            ReloadOutcome::Done => "done",
+            ReloadOutcome::Failed => "failed",
+        };
+        self.reloads.get_or_create(&ReloadLabels { what, outcome }).inc();
     }
 
     /// Everything, as [`CONTENT_TYPE`].

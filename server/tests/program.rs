@@ -16,7 +16,7 @@ use kit::{
 };
 use patchcord_proto::v1::{
     SignalRequest,
-    signal_request::{Candidate, Join, Message as Ask, Offer},
+    signal_request::{Candidate, Join, Message as Ask, Offer, Ping},
     signal_response::Message as Told,
 };
 use tokio::{io::AsyncWriteExt, net::TcpListener, time::timeout};
@@ -47,6 +47,17 @@ async fn help_names_every_flag_its_variable_and_default() {
         "PATCHCORD_ADMIN_LISTEN",
         "127.0.0.1:50052",
         "--no-admin",
+        "--tls-cert",
+        "PATCHCORD_TLS_CERT",
+        "--tls-key",
+        "--client-ca",
+        "--admin-client-ca",
+        "--admin-plain",
+        "--admin-keys-file",
+        "PATCHCORD_ADMIN_KEYS_FILE",
+        "--admin-token",
+        "--admin-token-file",
+        "--admin-open",
         "--stun-url",
         "PATCHCORD_STUN_URL",
         "--turn-url",
@@ -132,8 +143,9 @@ async fn the_file_of_a_secret_is_read_once() {
 
 #[tokio::test]
 async fn a_variable_set_to_nothing_is_not_set() {
-    let empty =
-        ["STUN_URL", "TURN_URL", "TURN_SECRET", "TURN_SECRET_FILE"].map(|name| format!("PATCHCORD_{name}"));
+    let names = "STUN_URL TURN_URL TURN_SECRET TURN_SECRET_FILE TLS_CERT TLS_KEY CLIENT_CA ADMIN_CLIENT_CA ADMIN_PLAIN \
+                 ADMIN_KEYS_FILE ADMIN_TOKEN ADMIN_TOKEN_FILE ADMIN_OPEN";
+    let empty: Vec<_> = names.split(' ').map(|name| format!("PATCHCORD_{name}")).collect();
     let variables: Vec<_> = empty.iter().map(|name| (name.as_str(), "")).collect();
     // Past the checks, it finds no place to listen.
     let output = run(&["--listen", "192.0.2.1:1"], &variables).await;
@@ -190,6 +202,17 @@ async fn sigterm_ends_it_in_time_and_another_takes_its_ports_at_once() {
     let mut peer = Peer::open(connect(next.public).await).await.unwrap();
     peer.join("lobby", "peer").await;
     drop((silent, stuck));
+}
+
+#[tokio::test]
+async fn sighup_reads_files_again_and_ends_nothing() {
+    let process = Process::start(&[]).await;
+    let mut peer = Peer::open(connect(process.public).await).await.unwrap();
+    peer.join("lobby", "peer").await;
+    process.signal("HUP").await;
+    process.until_logged("nothing to reload", 1).await;
+    peer.ask(Ask::Ping(Ping { nonce: 7 })).await;
+    assert!(matches!(peer.told().await, Told::Pong(_)));
 }
 
 #[tokio::test]
@@ -261,7 +284,6 @@ async fn memory_stays_bounded_whatever_peers_do_not_read() {
 
 /// The next thing that is told, or a Pong once all before it is told.
 async fn drain_one(peer: &mut Peer) -> Told {
-    use patchcord_proto::v1::signal_request::Ping;
     if peer.pinged != peer.seq {
         peer.ask(Ask::Ping(Ping { nonce: 0 })).await;
         peer.pinged = peer.seq;

@@ -11,7 +11,7 @@ use clap::{
     Args, CommandFactory, FromArgMatches, Parser, Subcommand,
     builder::{PossibleValuesParser, TypedValueParser},
 };
-use patchcord_peer::{CaCertificate, Config, ConnectPolicy, IceServer, IceTransportPolicy, IpPolicy};
+use patchcord_peer::{CaCertificate, ClientIdentity, Config, ConnectPolicy, IceServer, IceTransportPolicy, IpPolicy};
 
 use crate::{
     doctor::DOCTOR_HELP,
@@ -21,8 +21,10 @@ use crate::{
     sealed::{CodeArgs, Place},
 };
 
+mod admin_key;
 mod url;
 
+pub use admin_key::AdminKeyArgs;
 use url::{admin_url, ice_server, public_url};
 
 const DEFAULT_NAME: &str = "guest";
@@ -226,12 +228,18 @@ pub struct RouteArgs {
     pub trust: TrustArgs,
 }
 
-/// Whose certificates are trusted.
+/// Whose certificates are trusted, and which is shown.
 #[derive(Args, Debug)]
 pub struct TrustArgs {
     /// For https and turns: trust the authorities in this file (PEM) beside those of the system.
     #[arg(long, env = "PATCHCORD_CA_FILE", value_name = "PATH")]
     pub ca_file: Option<PathBuf>,
+    /// For a switchboard that asks for it: your certificate (PEM).
+    #[arg(long, env = "PATCHCORD_CLIENT_CERT", value_name = "PATH", requires = "client_key")]
+    pub client_cert: Option<PathBuf>,
+    /// The private key of your certificate (PEM).
+    #[arg(long, env = "PATCHCORD_CLIENT_KEY", value_name = "PATH", requires = "client_cert")]
+    pub client_key: Option<PathBuf>,
 }
 
 /// Arguments of `patchcord doctor`.
@@ -261,6 +269,9 @@ pub struct RoomsArgs {
     /// Whom to trust.
     #[command(flatten)]
     pub trust: TrustArgs,
+    /// Where the key is.
+    #[command(flatten)]
+    pub key: AdminKeyArgs,
     /// Go on showing changes until interrupted.
     #[arg(long, short)]
     pub watch: bool,
@@ -302,6 +313,7 @@ impl RouteArgs {
         }
         config.ip_policy = self.ip_policy;
         config.ca_certificate = self.trust.ca_certificate()?;
+        config.client_identity = self.trust.client_identity()?;
         Ok(())
     }
 }
@@ -321,6 +333,21 @@ impl TrustArgs {
     /// When the file of authorities cannot be used.
     pub fn ca_certificate(&self) -> Result<Option<CaCertificate>, Failure> {
         self.ca_file.as_deref().map(authorities).transpose()
+    }
+
+    /// What the library shows.
+    ///
+    /// # Errors
+    /// When the files cannot be used.
+    pub fn client_identity(&self) -> Result<Option<ClientIdentity>, Failure> {
+        let (Some(certificate), Some(key)) = (&self.client_cert, &self.client_key) else { return Ok(None) };
+        let read = |flag: &str, path: &Path| {
+            let wrong = |error| Failure::Usage(format!("{flag} {}: {error}", path.display()));
+            std::fs::read(path).map_err(wrong)
+        };
+        let pems = (read("--client-cert", certificate)?, read("--client-key", key)?);
+        let identity = ClientIdentity::from_pem(&pems.0, &pems.1);
+        identity.map(Some).map_err(|error| Failure::Usage(format!("--client-cert and --client-key: {error}")))
     }
 }
 
