@@ -146,14 +146,7 @@ impl Connection {
         let ice_servers =
             turn_shims.serve(&config.ice_servers, config.ca_certificate.as_ref(), &local_addresses).await;
         let relay_only = config.relay_only();
-        let gate = Arc::new(Mutex::new(AddressGate {
-            loopback: local_addresses.iter().any(IpAddr::is_loopback),
-            policy: config.ip_policy,
-            verified: config.verified,
-            relay_only,
-            networks: networks(),
-            ..AddressGate::default()
-        }));
+        let gate = Arc::new(Mutex::new(address_gate(config, &local_addresses)));
         let servers_known = Arc::<Notify>::default();
         let runtime = SettlingRuntime::new(channel_open.clone(), gate.clone(), servers_known.clone());
         let mut urls = ice_servers.iter().flat_map(|server| &server.urls);
@@ -335,6 +328,17 @@ impl Connection {
     pub(crate) async fn close(mut self) {
         self.closed = true;
         close(&*self.channel, &*self.engine).await;
+    }
+}
+
+fn address_gate(config: &ConnectionConfig, local_addresses: &[IpAddr]) -> AddressGate {
+    AddressGate {
+        loopback: local_addresses.iter().any(IpAddr::is_loopback),
+        policy: config.ip_policy,
+        verified: config.verified,
+        relay_only: config.relay_only(),
+        networks: networks(),
+        ..AddressGate::default()
     }
 }
 

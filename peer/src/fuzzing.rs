@@ -7,6 +7,7 @@ use crate::{
     address_gate::AddressGate,
     candidate_gate, chat,
     negotiation::{self, Candidate, DescriptionKind, Input, Output},
+    sdp_gate,
 };
 
 mod sealed;
@@ -21,6 +22,18 @@ pub fn fingerprint(sdp: &str) -> Option<String> {
 /// See the function itself.
 pub fn username_fragments(sdp: &str) -> Vec<String> {
     negotiation::username_fragments(sdp)
+}
+
+/// What is left of a description that may reach the engine, and how many candidates were in it.
+pub fn described(sdp: &str) -> Option<(String, usize)> {
+    let described = sdp_gate::check(sdp).ok()?;
+    Some((described.sdp, described.candidates.len()))
+}
+
+/// What may reach the engine of a candidate, of a peer of whom nothing is known or who is trusted.
+pub fn candidate_for_engine(candidate: &str, trusted: bool) -> Option<String> {
+    let gate = AddressGate { verified: trusted, ..AddressGate::default() };
+    candidate_gate::check(candidate, &gate).ok()
 }
 
 /// Whether a candidate may reach the engine.

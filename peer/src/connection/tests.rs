@@ -92,7 +92,6 @@ async fn a_stranger_that_floods_client_hellos_does_not_prevent_a_connection() {
         let is_open = |event: &ConnectionEvent| matches!(event, ConnectionEvent::ChannelOpen);
         connect_seeing(&mut a, &mut b, is_open, &mut flood).await;
     }
-    println!("{rounds} of {rounds} handshakes under a flood of ClientHellos, in {:?}", begun.elapsed());
 }
 
 #[tokio::test]

@@ -37,6 +37,8 @@ type Mischief = Box<dyn FnMut(Relayed) -> Vec<Relayed> + Send>;
 
 struct Member {
     seq: u64,
+    /// Before that nothing is said to it.
+    joined: bool,
     gone: bool,
     responses: mpsc::Sender<Result<SignalResponse, Status>>,
 }
@@ -85,7 +87,7 @@ impl EvilServer {
 
 impl Room {
     fn tell(&mut self, to: usize, message: Told) {
-        let Some(member) = self.members.get_mut(&to) else { return };
+        let Some(member) = self.members.get_mut(&to).filter(|member| member.joined) else { return };
         member.seq += 1;
         let response = SignalResponse { seq: member.seq, ack: 0, message: Some(message) };
         // Whoever has gone hears no more.
@@ -93,7 +95,8 @@ impl Room {
     }
 
     fn peers(&self, but: usize) -> Vec<patchcord_proto::v1::Peer> {
-        let others = self.members.iter().filter(|(place, member)| **place != but && !member.gone);
+        let others =
+            self.members.iter().filter(|(place, member)| **place != but && member.joined && !member.gone);
         others.map(|(place, _)| peer(&self.id_for(but, *place))).collect()
     }
 
@@ -105,6 +108,7 @@ impl Room {
     fn asked(&mut self, from: usize, message: Asked) {
         match message {
             Asked::Join(_) => {
+                self.members.get_mut(&from).unwrap().joined = true;
                 let joined = response::Joined {
                     peer_id: self.id_for(from, from),
                     peers: self.peers(from),
@@ -156,7 +160,7 @@ impl SignalingService for Evil {
         let place = {
             let mut room = self.0.lock().unwrap();
             let place = room.members.len();
-            room.members.insert(place, Member { seq: 0, gone: false, responses });
+            room.members.insert(place, Member { seq: 0, joined: false, gone: false, responses });
             place
         };
         let room = self.0.clone();
