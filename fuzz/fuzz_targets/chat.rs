@@ -13,9 +13,10 @@ fuzz_target!(|input: &[u8]| {
     let mut heard = 0;
     let mut queued = 0;
     let mut settled = 0;
+    let mut held = false;
     chat.channel_opened();
     for (what, step) in steps(input) {
-        match what % 8 {
+        match what % 16 {
             0 => chat.channel_opened(),
             1 => chat.channel_closed(),
             2 => {
@@ -24,12 +25,26 @@ fuzz_target!(|input: &[u8]| {
             }
             3 => chat.say_goodbye(),
             4 => chat.set_display_name(&String::from_utf8_lossy(step)),
+            8 => {
+                chat.hold();
+                held = true;
+            }
+            9 => {
+                for seq in chat.release() {
+                    assert!(seq == heard + 1 || seq == 1, "{seq} after {heard}");
+                    heard = seq;
+                    chat.handled(seq);
+                }
+                held = false;
+            }
+            10 => settled += chat.give_up_unsent(),
             _ => match chat.handle(step) {
                 // As for a channel that is closed on such a peer.
                 None => chat.channel_closed(),
                 Some(frame) => {
                     settled += frame.delivered + frame.failed;
                     if let Some(seq) = frame.text_seq {
+                        assert!(!held, "of a peer that is held");
                         assert!(seq == heard + 1 || seq == 1, "{seq} after {heard}");
                         heard = seq;
                         chat.handled(seq);

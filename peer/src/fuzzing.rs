@@ -97,6 +97,21 @@ impl Chat {
         });
     }
 
+    /// Nothing is said to the peer, and what it says is kept.
+    pub fn hold(&mut self) {
+        self.chat.hold(None);
+    }
+
+    /// Gives the numbers of what the peer has said meanwhile.
+    pub fn release(&mut self) -> Vec<u64> {
+        self.chat.release().into_iter().map(|text| text.seq).collect()
+    }
+
+    /// Texts that never went over a channel are not to be sent any more; how many.
+    pub fn give_up_unsent(&mut self) -> usize {
+        self.chat.give_up_unsent().len()
+    }
+
     /// After the texts, the goodbye.
     pub fn say_goodbye(&mut self) {
         self.chat.say_goodbye();

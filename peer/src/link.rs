@@ -247,7 +247,8 @@ impl Link {
         };
         let channel = attempt.connection.channel();
         let outgoing = self.outgoing.is_some() && !stalled;
-        let read_channel = !(outgoing && self.chat.receipt_is_urgent()) && !self.chat.is_full();
+        let busy = self.chat.is_full() || (outgoing && self.chat.receipt_is_urgent());
+        let read_channel = !busy;
         let next_path = attempt.opened_in.map(|_| attempt.next_path);
         tokio::select! {
             biased;

@@ -69,7 +69,8 @@ fn words(app: &App) -> Vec<String> {
         (Phase::Joined, SignalingState::Connected) => {}
     }
     words.extend(writers(app));
-    words.extend(app.transcript().last_own().and_then(|said| said.delivery.as_ref()).map(delivery_words));
+    let last = app.transcript().last_own().and_then(|said| said.delivery.as_ref());
+    words.extend(last.map(|delivery| delivery_words(delivery, waits_for_a_decision(delivery, app))));
     words
 }
 
@@ -89,14 +90,22 @@ fn writers(app: &App) -> Option<String> {
     }
 }
 
+/// Whether one of its receivers is blocked.
+fn waits_for_a_decision(delivery: &Delivery, app: &App) -> bool {
+    delivery.pending().any(|peer_id| app.roster().get(peer_id).is_some_and(|member| member.held))
+}
+
 /// How far the last text of our own is, in words.
-fn delivery_words(delivery: &Delivery) -> String {
+fn delivery_words(delivery: &Delivery, undecided: bool) -> String {
     let (delivered, of) = (delivery.delivered(), delivery.receivers());
     let all = of <= 1;
     match delivery.state() {
         DeliveryState::Delivered => "delivered".into(),
         DeliveryState::Failed if all || delivered == 0 => "not delivered".into(),
         DeliveryState::Failed => format!("delivered to {delivered} of {of} only"),
+        DeliveryState::Queued if delivered == 0 && undecided => {
+            "queued: waits for your decision, /verify or /refuse".into()
+        }
         DeliveryState::Queued if delivered == 0 => "queued: waits for a connection".into(),
         DeliveryState::Sent if all || delivered == 0 => "sent".into(),
         _ => format!("delivered to {delivered} of {of}"),
