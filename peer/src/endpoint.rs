@@ -4,6 +4,7 @@
 //! organisation installs, and one that the platform withdraws is not. `SSL_CERT_FILE` replaces them.
 
 mod identity;
+mod refusal;
 
 use std::{error::Error, sync::Arc, time::Duration};
 
@@ -11,6 +12,7 @@ use rustls::{AlertDescription, CertificateError, pki_types::CertificateDer, pki_
 use tonic::transport::{Certificate, Channel, ClientTlsConfig, Endpoint};
 
 pub use identity::{ClientIdentity, NoClientIdentity};
+pub(crate) use refusal::why_closed;
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
 const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(8);
@@ -130,7 +132,7 @@ fn over_tls(
 ) -> Result<Endpoint, NoWay> {
     let tls = ClientTlsConfig::new().timeout(CONNECT_TIMEOUT);
     let tls = match client_identity {
-        Some(ClientIdentity { identity }) => tls.identity(identity.clone()),
+        Some(client_identity) => tls.identity(client_identity.for_tonic()),
         None => tls,
     };
     let tls = match ca_certificate {
@@ -152,6 +154,7 @@ fn over_tls(
 /// For a stream of our own over TLS, with the same trust.
 pub(crate) fn tls_connector(
     ca_certificate: Option<&CaCertificate>,
+    client_identity: Option<&ClientIdentity>,
 ) -> std::io::Result<tokio_rustls::TlsConnector> {
     let mut roots = rustls::RootCertStore::empty();
     // One that the system lists and cannot be read vouches for nobody.
@@ -160,11 +163,14 @@ pub(crate) fn tls_connector(
         roots.add_parsable_certificates(CertificateDer::pem_slice_iter(&ca_certificate.pem).flatten());
     }
     let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let config = rustls::ClientConfig::builder_with_provider(provider)
+    let builder = rustls::ClientConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()
         .map_err(std::io::Error::other)?
-        .with_root_certificates(roots)
-        .with_no_client_auth();
+        .with_root_certificates(roots);
+    let config = match client_identity.and_then(ClientIdentity::chain_and_key) {
+        Some((chain, key)) => builder.with_client_auth_cert(chain, key).map_err(std::io::Error::other)?,
+        None => builder.with_no_client_auth(),
+    };
     Ok(Arc::new(config).into())
 }
 
@@ -174,9 +180,6 @@ pub(crate) fn what_failed(error: &(dyn Error + 'static)) -> NoWay {
     loop {
         if let Some(error) = as_tls_error(cause) {
             return NoWay::Tls(tls_reason(error));
-        }
-        if cause.downcast_ref().and_then(h2::Error::reason) == Some(h2::Reason::INADEQUATE_SECURITY) {
-            return NoWay::Tls("it speaks TLS only: write https://".into());
         }
         match cause.source() {
             Some(source) => cause = source,

@@ -1,6 +1,9 @@
 //! Looking into the rooms of a server through its admin door, without a gRPC type in sight.
 
-use std::time::{Duration, SystemTime};
+use std::{
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
 
 use patchcord_proto::v1::{self, room_service_client::RoomServiceClient, watch_rooms_response};
 use tokio::sync::mpsc;
@@ -13,7 +16,7 @@ use tonic::{
 
 use crate::{
     CaCertificate, ClientIdentity, InspectError, LeaveReason, PeerId, Untrusted,
-    endpoint::{self, NoWay, may_carry_secret},
+    endpoint::{self, NoWay, may_carry_secret, why_closed},
     signaling::{describe, leave_reason},
 };
 
@@ -34,6 +37,7 @@ const CHANGES_MAX: usize = 256;
 #[derive(Clone, Debug)]
 pub struct Inspector {
     client: RoomServiceClient<InterceptedService<Channel, Bearer>>,
+    way: Arc<(String, InspectConfig)>,
 }
 
 /// Whom to trust at an admin door, and what it is shown.
@@ -60,6 +64,9 @@ struct Bearer(Option<MetadataValue<Ascii>>);
 impl Bearer {
     fn new(key: Option<&str>) -> Result<Self, InspectError> {
         let Some(key) = key else { return Ok(Self(None)) };
+        if !key.bytes().all(|byte| byte.is_ascii_graphic()) {
+            return Err(InspectError::InvalidKey);
+        }
         let mut value: MetadataValue<Ascii> =
             format!("Bearer {key}").parse().map_err(|_| InspectError::InvalidKey)?;
         // Neither logged nor kept by what compresses headers.
@@ -185,7 +192,7 @@ impl Inspector {
         })?;
         let client = RoomServiceClient::with_interceptor(channel, bearer)
             .max_decoding_message_size(ROOMS_RESPONSE_BYTES_MAX);
-        Ok(Self { client })
+        Ok(Self { client, way: Arc::new((url.to_owned(), config.clone())) })
     }
 
     /// All rooms whose name begins with `name_prefix`, in order of their names.
@@ -203,9 +210,11 @@ impl Inspector {
             };
             let page = tokio::time::timeout(ANSWER_TIMEOUT, self.client.list_rooms(request))
                 .await
-                .map_err(|_| InspectError::Refused("no answer within 10 s".into()))?
-                .map_err(|status| refused(&status))?
-                .into_inner();
+                .map_err(|_| InspectError::Refused("no answer within 10 s".into()))?;
+            let page = match page {
+                Ok(page) => page.into_inner(),
+                Err(status) => return Err(self.why_refused(&status).await),
+            };
             let before = rooms.len();
             rooms.extend(page.rooms.into_iter().filter_map(parse_room));
             // A server that sends empty pages must not hold us for ever.
@@ -214,6 +223,17 @@ impl Inspector {
             }
             page_token = page.next_page_token;
         }
+    }
+
+    /// A first call that was cut off may have been so by TLS, which gRPC does not tell.
+    async fn why_refused(&self, status: &Status) -> InspectError {
+        let (url, InspectConfig { ca_certificate, client_identity, .. }) = &*self.way;
+        if std::error::Error::source(status).is_some()
+            && let Some(reason) = why_closed(url, ca_certificate.as_ref(), client_identity.as_ref()).await
+        {
+            return InspectError::Unreachable { url: url.clone(), reason };
+        }
+        refused(status)
     }
 
     /// The rooms, then what changes, until the receiver is dropped or an error ends it.
@@ -225,8 +245,10 @@ impl Inspector {
         name_prefix: &str,
     ) -> Result<mpsc::Receiver<Result<RoomChange, InspectError>>, InspectError> {
         let request = v1::WatchRoomsRequest { name_prefix: name_prefix.into() };
-        let mut changes =
-            self.client.watch_rooms(request).await.map_err(|status| refused(&status))?.into_inner();
+        let mut changes = match self.client.watch_rooms(request).await {
+            Ok(changes) => changes.into_inner(),
+            Err(status) => return Err(self.why_refused(&status).await),
+        };
         let (change_tx, change_rx) = mpsc::channel(CHANGES_MAX);
         tokio::spawn(async move {
             loop {
@@ -248,11 +270,8 @@ impl Inspector {
 }
 
 fn refused(status: &Status) -> InspectError {
-    let why = std::error::Error::source(status).map(endpoint::what_failed);
-    match (status.code(), why) {
-        // In TLS 1.3 a client is done before the server has looked at its certificate, so it hears of it here.
-        (_, Some(NoWay::Tls(message))) => InspectError::NotPermitted { message },
-        (Code::Unauthenticated, _) => InspectError::NotPermitted { message: describe(status) },
+    match status.code() {
+        Code::Unauthenticated => InspectError::NotPermitted { message: describe(status) },
         _ => InspectError::Refused(describe(status)),
     }
 }

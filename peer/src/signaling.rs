@@ -17,6 +17,7 @@ use tokio::sync::{Notify, mpsc};
 
 use crate::{
     Config, IceServer, JoinError, LeaveReason, Peer, PeerId,
+    endpoint::why_closed,
     negotiation::{Candidate, DescriptionKind},
 };
 use ledger::Ledger;
@@ -113,7 +114,10 @@ impl Signaling {
     pub(crate) async fn join(
         config: &Config,
     ) -> Result<(Self, Joined, mpsc::Receiver<SignalingEvent>), JoinError> {
-        Self::join_with(config, Unobserved, over_the_network()).await
+        match Self::join_with(config, Unobserved, over_the_network()).await {
+            Err(JoinError::StreamEnded { url, reason }) => Err(why_ended(config, url, reason).await),
+            joined => joined,
+        }
     }
 
     /// As [`Signaling::join`], with somebody who looks on, over connections made so.
@@ -181,6 +185,14 @@ impl Signaling {
     /// Something makes us doubt that the stream is still there: it is tried, and replaced if nothing comes back.
     pub(crate) fn doubt(&self) {
         self.doubts.notify_one();
+    }
+}
+
+/// A stream that ended before it began may have been cut off by TLS, which gRPC does not tell.
+async fn why_ended(config: &Config, url: String, reason: String) -> JoinError {
+    match why_closed(&url, config.ca_certificate.as_ref(), config.client_identity.as_ref()).await {
+        Some(reason) => JoinError::Unreachable { url, reason },
+        None => JoinError::StreamEnded { url, reason },
     }
 }
 

@@ -35,7 +35,7 @@ pub(crate) struct StunTls {
 
 impl StunTls {
     pub(crate) fn new(ca_certificate: Option<&CaCertificate>, usage: Usage) -> io::Result<Self> {
-        Ok(Self { connector: tls_connector(ca_certificate)?, usage })
+        Ok(Self { connector: tls_connector(ca_certificate, None)?, usage })
     }
 
     /// Connects to `address`, whose certificate names `host`. Has no limit of its own: whoever asks sets one.

@@ -8,7 +8,8 @@ use tonic::transport::Identity;
 /// A certificate and its private key.
 #[derive(Clone)]
 pub struct ClientIdentity {
-    pub(super) identity: Identity,
+    certificate: Vec<u8>,
+    key: Vec<u8>,
 }
 
 /// What was given as a certificate of one's own cannot be one.
@@ -41,11 +42,23 @@ impl ClientIdentity {
             .with_root_certificates(rustls::RootCertStore::empty())
             .with_client_auth_cert(chain, private);
         match tried {
-            Ok(_) => Ok(Self { identity: Identity::from_pem(certificate, key) }),
+            Ok(_) => Ok(Self { certificate: certificate.into(), key: key.into() }),
             Err(rustls::Error::InconsistentKeys(_)) => Err(NoClientIdentity::Mismatch),
             Err(rustls::Error::InvalidCertificate(_)) => Err(NoClientIdentity::NoCertificate),
             Err(_) => Err(NoClientIdentity::NoKey),
         }
+    }
+}
+
+impl ClientIdentity {
+    pub(super) fn for_tonic(&self) -> Identity {
+        Identity::from_pem(&self.certificate, &self.key)
+    }
+
+    /// For TLS of our own. It was looked at before.
+    pub(super) fn chain_and_key(&self) -> Option<(Vec<CertificateDer<'static>>, PrivateKeyDer<'static>)> {
+        let chain: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&self.certificate).collect();
+        Some((chain.ok()?, PrivateKeyDer::from_pem_slice(&self.key).ok()?))
     }
 }
 

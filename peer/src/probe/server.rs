@@ -19,7 +19,7 @@ use tonic_health::pb::{
 use super::{ClockOffset, Finding, Trouble, date, session};
 use crate::{
     Config, IceServer,
-    endpoint::{NoWay, connect, printable, what_failed},
+    endpoint::{NoWay, connect, printable, what_failed, why_closed},
     signaling::describe,
 };
 
@@ -71,10 +71,13 @@ pub(super) async fn walk(config: &Config, findings: &mpsc::Sender<Finding>) -> O
     };
     let (outcome, offset) = match health(channel.clone()).await {
         Ok((took, offset)) => (Ok(took), offset),
-        Err(trouble) => (Err(trouble), None),
+        Err(trouble) => match why_closed(&config.server, ca_certificate, client_identity).await {
+            Some(reason) => (Err(Trouble::Tls(reason)), None),
+            None => (Err(trouble), None),
+        },
     };
     if secured {
-        // In TLS 1.3 what the server thinks of our certificate comes with its first answer.
+        // In TLS 1.3 what the server thinks of our certificate comes after everything else.
         if let Err(trouble @ Trouble::Tls(_)) = outcome {
             tell(Finding::Tls { outcome: Err(trouble) }).await?;
             return nothing;
@@ -160,8 +163,7 @@ async fn health(channel: Channel) -> Result<(Duration, Option<ClockOffset>), Tro
 pub(super) fn other_protocol(status: &tonic::Status) -> Trouble {
     let said = match std::error::Error::source(status) {
         Some(cause) => match what_failed(cause) {
-            NoWay::Tls(reason) => return Trouble::Tls(reason),
-            NoWay::Network(said) => said,
+            NoWay::Network(said) | NoWay::Tls(said) => said,
             NoWay::InvalidUrl => describe(status),
         },
         None => describe(status),

@@ -96,7 +96,7 @@ pub(super) async fn open(
         .max_decoding_message_size(SIGNAL_RESPONSE_BYTES_MAX)
         .signal(ReceiverStream::new(request_rx))
         .await
-        .map_err(|status| not_let_in(&url, &status).unwrap_or_else(|| ended(&url, &status)))?
+        .map_err(|status| ended(&url, &status))?
         .into_inner();
     let mut stream = Stream { requests, responses };
     let mut answer = stream.answer(&url).await?;
@@ -110,8 +110,7 @@ pub(super) async fn open(
 
 impl Stream {
     async fn answer(&mut self, url: &str) -> Result<SignalResponse, Failure> {
-        let not_begun = |status| not_let_in(url, &status).unwrap_or_else(|| ended(url, &status));
-        let answer = self.responses.message().await.map_err(not_begun)?;
+        let answer = self.responses.message().await.map_err(|status| ended(url, &status))?;
         Ok(answer.unwrap_or_default())
     }
 }
@@ -151,14 +150,6 @@ pub(super) fn speaks_otherwise(url: &str) -> JoinError {
 
 fn ended(url: &str, status: &tonic::Status) -> JoinError {
     JoinError::StreamEnded { url: url.to_owned(), reason: describe(status) }
-}
-
-/// In TLS 1.3 a client is done before the server has looked at its certificate, so it hears of it here.
-fn not_let_in(url: &str, status: &tonic::Status) -> Option<JoinError> {
-    match endpoint::what_failed(std::error::Error::source(status)?) {
-        NoWay::Tls(reason) => Some(JoinError::Unreachable { url: url.to_owned(), reason }),
-        NoWay::InvalidUrl | NoWay::Network(_) => None,
-    }
 }
 
 fn join_request(join: request::Join) -> SignalRequest {

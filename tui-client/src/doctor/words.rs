@@ -146,6 +146,11 @@ fn grpc(outcome: &Result<Duration, Trouble>) -> Check {
             trouble.to_string(),
             "Rooms cannot be joined: something accepts connections there and says nothing; is it the right port?",
         ),
+        Err(trouble @ Trouble::Tls(_)) => Check::fail(
+            "grpc",
+            trouble.to_string(),
+            "Rooms cannot be joined like that: the url of --server has to begin with https://.",
+        ),
         Err(trouble) => Check::fail(
             "grpc",
             trouble.to_string(),
