@@ -75,6 +75,8 @@ pub const CUT_TIMEOUT: Duration = Duration::from_millis(500);
 pub const RECONNECT_SPREAD: Duration = Duration::from_secs(1);
 /// How long handling of a unary call may take.
 pub const UNARY_TIMEOUT: Duration = Duration::from_secs(5);
+/// How often files that are read again when they change are looked at.
+pub const RELOAD_POLL_INTERVAL: Duration = Duration::from_secs(10);
 /// Watchers of rooms at one time.
 pub const WATCHERS_MAX: usize = 64;
 

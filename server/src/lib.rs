@@ -20,6 +20,7 @@ mod rate;
 mod reflection;
 mod refusal;
 mod relay;
+mod reload;
 mod resume_token;
 mod room;
 mod rooms;
@@ -55,6 +56,7 @@ use config::{CUT_TIMEOUT, DRAIN_TIMEOUT};
 use ice_servers::IceServers;
 use listener::{ConnectionInfo, Incoming};
 use metrics::Metrics;
+use reload::Reloads;
 use signaling::Exchange;
 use store::memory::{Capacity, Memory};
 use switchboard::Switchboard;
@@ -97,12 +99,26 @@ pub async fn serve(
     listeners: Listeners,
     shutdown: impl Future<Output = ()> + Send + 'static,
 ) -> Result<(), ServeError> {
+    serve_with_reloads(config, listeners, tokio_stream::pending(), shutdown).await
+}
+
+/// As [`serve`]; at each item of `reloads` everything that came from files is read again. Files that change are
+/// noticed without that, though some seconds later.
+///
+/// # Errors
+/// As [`serve`]. What cannot be read again is logged, and goes on as it was.
+pub async fn serve_with_reloads(
+    config: Config,
+    listeners: Listeners,
+    reloads: impl Stream<Item = ()> + Send + 'static,
+    shutdown: impl Future<Output = ()> + Send + 'static,
+) -> Result<(), ServeError> {
     let node = Node::new(config.checked()?)?;
     let Node { config, exchange, stopping, .. } = &node;
     let public = Incoming::public(listeners.public, config, &exchange.metrics, &stopping.cut);
     let admin =
         listeners.admin.map(|listener| Incoming::admin(listener, config, &exchange.metrics, &stopping.cut));
-    node.serve(public, admin, shutdown).await
+    node.serve(public, admin, reloads, shutdown).await
 }
 
 /// All of a server but how connections come to it.
@@ -110,6 +126,7 @@ struct Node {
     config: Config,
     store: Arc<Memory>,
     exchange: Arc<Exchange>,
+    reloads: Reloads,
     stopping: Stopping,
 }
 
@@ -120,19 +137,21 @@ impl Node {
         let switchboard = Switchboard::new(Arc::clone(&metrics));
         let store = Arc::new(Memory::new(Arc::clone(&switchboard), Capacity::of(&config)));
         let exchange = exchange(&config, Arc::clone(&store), switchboard, metrics)?;
-        Ok(Self { config, store, exchange, stopping: Stopping::default() })
+        let reloads = Reloads::default();
+        Ok(Self { config, store, exchange, reloads, stopping: Stopping::default() })
     }
 
     async fn serve<C>(
         self,
         public_connections: impl Connections<C>,
         admin_connections: Option<impl Connections<C>>,
+        reload_requests: impl Stream<Item = ()> + Send + 'static,
         shutdown: impl Future<Output = ()> + Send + 'static,
     ) -> Result<(), ServeError>
     where
         C: Transport,
     {
-        let Self { config, store, exchange, stopping } = self;
+        let Self { config, store, exchange, reloads, stopping } = self;
         let public = Door::public(&exchange)?;
         let admin = match admin_connections {
             Some(connections) => Some((Door::admin(&exchange, &stopping.public)?, connections)),
@@ -145,8 +164,9 @@ impl Node {
         let reporters: Vec<_> = doors().map(Door::reporter).collect();
         // Dropped, they end: no task outlives this future, however it ends.
         let _cut_at_the_latest = stopping.cut.clone().drop_guard();
-        let mut reporting = JoinSet::new();
-        reporting.spawn(async move { store.report_activity().await });
+        let mut tasks = JoinSet::new();
+        tasks.spawn(async move { store.report_activity().await });
+        tasks.spawn(reloads.run(reload_requests, Arc::clone(&exchange.metrics)));
         let public = public.serve(&config, public_connections, &stopping.public);
         let admin = async {
             match admin {

@@ -1,5 +1,5 @@
-//! The program: parses configuration, starts the server, stops it on SIGTERM or SIGINT; or runs one of its
-//! tools, and nothing else.
+//! The program: parses configuration, starts the server, has it read its files again on SIGHUP, stops it on SIGTERM or
+//! SIGINT; or runs one of its tools, and nothing else.
 
 mod logging;
 mod tools;
@@ -7,8 +7,9 @@ mod tools;
 use std::process::ExitCode;
 
 use clap::Parser;
-use patchcord_server::{Config, Listeners, ServeError, raise_open_files_limit, serve};
+use patchcord_server::{Config, Listeners, ServeError, raise_open_files_limit, serve_with_reloads};
 use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio_stream::{StreamExt, wrappers::SignalStream};
 
 use tools::Tool;
 
@@ -93,8 +94,10 @@ async fn run(config: Config) -> Result<(), Failure> {
     // Before the sockets: a signal that comes early is not missed.
     let terminate = signal(SignalKind::terminate()).map_err(Failure::failed)?;
     let interrupt = signal(SignalKind::interrupt()).map_err(Failure::failed)?;
+    let hangup = signal(SignalKind::hangup()).map_err(Failure::failed)?;
+    let reloads = SignalStream::new(hangup).map(drop);
     let listeners = Listeners::bind(&config).await?;
-    Ok(serve(config, listeners, either(terminate, interrupt)).await?)
+    Ok(serve_with_reloads(config, listeners, reloads, either(terminate, interrupt)).await?)
 }
 
 async fn either(mut terminate: Signal, mut interrupt: Signal) {

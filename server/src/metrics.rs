@@ -38,6 +38,21 @@ struct CompleteLabel {
     complete: &'static str,
 }
 
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ReloadLabels {
+    what: &'static str,
+    outcome: &'static str,
+}
+
+/// How reading something again ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ReloadOutcome {
+    /// What was read is in force.
+    Done,
+    /// What was in force before still is.
+    Failed,
+}
+
 /// All metrics of a server.
 pub struct Metrics {
     registry: Registry,
@@ -63,6 +78,7 @@ pub struct Metrics {
     rejections: Family<CodeLabel, Counter>,
     leaves: Family<ReasonLabel, Counter>,
     resumes: Family<CompleteLabel, Counter>,
+    reloads: Family<ReloadLabels, Counter>,
 }
 
 impl Default for Metrics {
@@ -100,6 +116,8 @@ impl Default for Metrics {
         registry.register("leaves", "Sessions ended", leaves.clone());
         let resumes = Family::default();
         registry.register("resumes", "Sessions that went on with another stream", resumes.clone());
+        let reloads = Family::default();
+        registry.register("reloads", "What was read again from its files", reloads.clone());
         Self {
             registry,
             connections,
@@ -116,6 +134,7 @@ impl Default for Metrics {
             rejections,
             leaves,
             resumes,
+            reloads,
         }
     }
 }
@@ -156,6 +175,15 @@ impl Metrics {
     /// A session ended.
     pub fn count_leave(&self, reason: LeaveReason) {
         self.leaves.get_or_create(&ReasonLabel { reason: reason.as_str_name() }).inc();
+    }
+
+    /// Something was read again from its files, or could not be.
+    pub fn count_reload(&self, what: &'static str, outcome: ReloadOutcome) {
+        let outcome = match outcome {
+            ReloadOutcome::Done => "done",
+            ReloadOutcome::Failed => "failed",
+        };
+        self.reloads.get_or_create(&ReloadLabels { what, outcome }).inc();
     }
 
     /// Everything, as [`CONTENT_TYPE`].

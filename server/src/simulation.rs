@@ -55,7 +55,8 @@ where
     let public = connections.map(move |(stream, address)| {
         Ok(Simulated { stream, info: ConnectionInfo::new(address, sessions_max) })
     });
-    node.serve(public, None::<tokio_stream::Empty<io::Result<Simulated<C>>>>, shutdown).await
+    let admin = None::<tokio_stream::Empty<io::Result<Simulated<C>>>>;
+    node.serve(public, admin, tokio_stream::empty(), shutdown).await
 }
 
 /// A connection without the guard of a door.

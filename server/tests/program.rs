@@ -16,7 +16,7 @@ use kit::{
 };
 use patchcord_proto::v1::{
     SignalRequest,
-    signal_request::{Candidate, Join, Message as Ask, Offer},
+    signal_request::{Candidate, Join, Message as Ask, Offer, Ping},
     signal_response::Message as Told,
 };
 use tokio::{io::AsyncWriteExt, net::TcpListener, time::timeout};
@@ -193,6 +193,17 @@ async fn sigterm_ends_it_in_time_and_another_takes_its_ports_at_once() {
 }
 
 #[tokio::test]
+async fn sighup_reads_files_again_and_ends_nothing() {
+    let process = Process::start(&[]).await;
+    let mut peer = Peer::open(connect(process.public).await).await.unwrap();
+    peer.join("lobby", "peer").await;
+    process.signal("HUP").await;
+    process.until_logged("nothing to reload", 1).await;
+    peer.ask(Ask::Ping(Ping { nonce: 7 })).await;
+    assert!(matches!(peer.told().await, Told::Pong(_)));
+}
+
+#[tokio::test]
 async fn the_log_holds_no_description_candidate_token_or_raw_name() {
     let process = Process::start(&[
         "--log-level",
@@ -261,7 +272,6 @@ async fn memory_stays_bounded_whatever_peers_do_not_read() {
 
 /// The next thing that is told, or a Pong once all before it is told.
 async fn drain_one(peer: &mut Peer) -> Told {
-    use patchcord_proto::v1::signal_request::Ping;
     if peer.pinged != peer.seq {
         peer.ask(Ask::Ping(Ping { nonce: 0 })).await;
         peer.pinged = peer.seq;

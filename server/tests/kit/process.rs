@@ -76,7 +76,12 @@ impl Process {
     }
 
     pub async fn terminate(&self) {
-        let status = Command::new("kill").args(["-TERM", &self.pid().to_string()]).status().await.unwrap();
+        self.signal("TERM").await;
+    }
+
+    pub async fn signal(&self, name: &str) {
+        let arguments = [format!("-{name}"), self.pid().to_string()];
+        let status = Command::new("kill").args(arguments).status().await.unwrap();
         assert!(status.success());
     }
 
