@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use patchcord_proto::v1::signal_response::{Rejected, rejected::Code};
 
-use crate::{name::PRINTABLE_RULE, peer_id::PeerId};
+use crate::{name::PRINTABLE_RULE, peer_id::PeerId, tokens::Denied};
 
 /// Why a request is not carried out.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -117,6 +117,11 @@ impl Refusal {
     /// Asked again too soon.
     pub fn rate_limited(what: &str, retry_after: Duration) -> Self {
         Self::passing(Code::RateLimited, format!("{what} comes too soon after the last"), retry_after)
+    }
+
+    /// The token is missing, not taken, or does not permit this.
+    pub fn not_permitted(denied: &Denied) -> Self {
+        Self::lasting(Code::NotPermitted, denied.to_string())
     }
 
     /// A number that does not follow its predecessor.

@@ -71,7 +71,6 @@ impl Stamp {
 
 impl Reloads {
     /// One more, as it was just read.
-    #[cfg_attr(not(test), expect(dead_code, reason = "the certificates and keys that follow are the first"))]
     pub fn add(&mut self, thing: Arc<dyn Reload>) {
         let stamps = Stamp::of_all(&thing.files());
         self.entries.push(Entry { thing, stamps });

@@ -1,6 +1,7 @@
 //! What the program does besides serving: small tools for operators, each of which says what it made and ends.
 
 mod key;
+mod token;
 
 use clap::Subcommand;
 
@@ -12,6 +13,11 @@ pub enum Tool {
     /// The file is a JWK Set (RFC 7517), for --token-keys-file. Other keys in it stay as they are: a new key beside the
     /// old one is the first half of a rotation, taking the old one out the second.
     Key(key::KeyArgs),
+    /// Sign a token that lets its bearer join.
+    ///
+    /// It is all that stdout gets, one line. Whoever has it can use it until it expires or is revoked
+    /// (RoomService.RevokeToken on the admin door).
+    Token(token::TokenArgs),
 }
 
 impl Tool {
@@ -22,6 +28,7 @@ impl Tool {
     pub fn run(self) -> Result<String, String> {
         match self {
             Self::Key(args) => key::run(&args),
+            Self::Token(args) => token::run(&args),
         }
     }
 }
