@@ -49,6 +49,33 @@ impl std::fmt::Debug for CaCertificate {
     }
 }
 
+/// A token or key would travel where others can read it.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "a token would go to {url} in clear, for everybody on the way to read: write https://, or lead a tunnel to a port of \
+     this machine and write http://127.0.0.1:PORT"
+)]
+pub struct SecretInClear {
+    /// As given.
+    pub url: String,
+}
+
+/// Whether a token or key may go to `url`: over TLS, or to this machine itself.
+pub(crate) fn may_carry_secret(url: &str) -> Result<(), SecretInClear> {
+    let uri = url.parse::<http::Uri>().unwrap_or_default();
+    let is_here = |host: &str| {
+        let bare = host.trim_start_matches('[').trim_end_matches(']');
+        // RFC 6761 section 6.3: this name never leaves the machine.
+        let is_loopback = |ip: std::net::IpAddr| ip.to_canonical().is_loopback();
+        host.eq_ignore_ascii_case("localhost") || bare.parse().is_ok_and(is_loopback)
+    };
+    match uri.scheme_str() {
+        Some("https") => Ok(()),
+        Some("http") if uri.host().is_some_and(is_here) => Ok(()),
+        _ => Err(SecretInClear { url: url.to_owned() }),
+    }
+}
+
 /// Why there is no way to a server.
 #[derive(Debug)]
 pub(crate) enum NoWay {
@@ -176,6 +203,38 @@ pub(crate) fn printable(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_secret_goes_over_tls_or_to_this_machine_only() {
+        for url in [
+            "https://host.example",
+            "https://192.0.2.1:50051",
+            "http://127.0.0.1:50051",
+            "http://127.8.9.10",
+            "http://[::1]:50051",
+            "http://[::ffff:127.0.0.1]:50051",
+            "http://localhost:50051",
+            "http://LOCALHOST",
+        ] {
+            assert_eq!(may_carry_secret(url), Ok(()), "{url}");
+        }
+        for url in [
+            "http://host.example:50051",
+            "http://192.0.2.1",
+            "http://0.0.0.0:50051",
+            "http://[2001:db8::1]:50051",
+            "http://localhost.example",
+            "http://127.0.0.1.example",
+            "http://127.0.0.1@host.example",
+            "http://2130706433",
+            "ftp://127.0.0.1",
+            "127.0.0.1:50051",
+            "",
+        ] {
+            let refused = may_carry_secret(url).unwrap_err();
+            assert!(refused.to_string().contains("https://"), "{url}");
+        }
+    }
 
     #[test]
     fn what_is_no_certificate_is_refused() {

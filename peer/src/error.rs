@@ -98,6 +98,9 @@ pub enum InspectError {
         /// What the network said or is wrong with its certificate, and what to do.
         reason: String,
     },
+    /// The key would travel in clear. Nothing was sent.
+    #[error(transparent)]
+    SecretInClear(#[from] crate::SecretInClear),
     /// The server refused or broke off.
     #[error("the server refused: {0}")]
     Refused(String),

@@ -39,7 +39,7 @@ mod turn_shim;
 mod untrusted;
 
 pub use config::{Config, ConnectPolicy, IceServer, IceTransportPolicy};
-pub use endpoint::{CaCertificate, NoCaCertificate};
+pub use endpoint::{CaCertificate, NoCaCertificate, SecretInClear};
 pub use error::{InspectError, JoinError, SendError};
 pub use event::{
     CandidateType, ConnectionState, DeliveryState, EndReason, Event, LeaveReason, Message, MessageId, Path,

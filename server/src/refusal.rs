@@ -18,6 +18,8 @@ pub struct Refusal {
     pub retry_after: Duration,
     /// Whom the request was for, when it is lost with this.
     pub addressee: Option<PeerId>,
+    /// What is wrong with a token, for programs; empty with any other code.
+    pub reason: &'static str,
 }
 
 impl Refusal {
@@ -26,7 +28,7 @@ impl Refusal {
     }
 
     fn passing(code: Code, message: impl Into<String>, retry_after: Duration) -> Self {
-        Self { code, message: message.into(), retry_after, addressee: None }
+        Self { code, message: message.into(), retry_after, addressee: None, reason: "" }
     }
 
     /// Nothing that this server knows was asked.
@@ -121,7 +123,7 @@ impl Refusal {
 
     /// The token is missing, not taken, or does not permit this.
     pub fn not_permitted(denied: &Denied) -> Self {
-        Self::lasting(Code::NotPermitted, denied.to_string())
+        Self { reason: denied.label(), ..Self::lasting(Code::NotPermitted, denied.to_string()) }
     }
 
     /// A number that does not follow its predecessor.
@@ -142,6 +144,7 @@ impl Refusal {
             retryable: self.retryable(),
             retry_after: crate::frame::duration(self.retry_after),
             message: self.message,
+            reason: self.reason.to_owned(),
         }
     }
 }

@@ -140,7 +140,7 @@ async fn a_server_with_keys_lets_in_who_has_a_token_and_tells_others_what_is_wro
     }
     // On the same stream, after a refusal.
     let mut peer = server.stream().await;
-    join(&mut peer, "nonsense").await.unwrap_err();
+    assert_eq!(join(&mut peer, "nonsense").await.unwrap_err().reason, "malformed");
     assert_eq!(join(&mut peer, &sign(good)).await.unwrap(), ["join", "create", "send", "turn"]);
     // Who may not open a room may enter one.
     assert_eq!(
