@@ -3,6 +3,7 @@
 //! [`Room::join`] gives a handle to say things with and one bounded receiver of [`Event`]s.
 //! Everything that came from other people is [`Untrusted`].
 
+mod access_token;
 mod candidate_gate;
 mod chat;
 mod config;
@@ -38,6 +39,7 @@ mod timeline;
 mod turn_shim;
 mod untrusted;
 
+pub use access_token::AccessToken;
 pub use config::{Config, ConnectPolicy, IceServer, IceTransportPolicy};
 pub use endpoint::{CaCertificate, NoCaCertificate, SecretInClear};
 pub use error::{InspectError, JoinError, SendError};

@@ -42,6 +42,8 @@ pub(crate) struct Joined {
     pub peers: Vec<Peer>,
     pub ice_servers: Vec<IceServer>,
     pub server: String,
+    /// What a token permits; empty when the server asks for none.
+    pub permissions: Vec<String>,
     /// Empty when the server does not resume sessions.
     pub resume_token: Bytes,
 }
@@ -137,10 +139,15 @@ impl Signaling {
             room: config.room.clone(),
             display_name: config.name_for_server().to_owned(),
             user_agent: config.user_agent.clone(),
+            // The newest at each join.
             access_token: String::new(),
         };
-        let (url, ca_certificate) = (config.server.clone(), config.ca_certificate.clone());
-        let server = Server { url, ca_certificate, connect };
+        let server = Server {
+            url: config.server.clone(),
+            ca_certificate: config.ca_certificate.clone(),
+            access_token: config.access_token.clone(),
+            connect,
+        };
         let (stream, opening) =
             stream::open(server.clone(), None, join.clone()).await.map_err(|failure| failure.error)?;
         let (seq, joined) = match opening {

@@ -51,6 +51,7 @@ impl Tokens {
             path: path.map(PathBuf::from).unwrap_or_default(),
             reason,
         })?;
+        tracing::info!(keys = keys.keys().len(), revoked = revoked.count(), "who joins needs a token");
         Ok(Some(Arc::new(Self {
             keys_file: keys_file.into(),
             keys: RwLock::new(Arc::new(keys)),
@@ -100,14 +101,9 @@ impl Tokens {
         if self.is_revoked(&grant) { Err(Denied::Revoked) } else { Ok(grant) }
     }
 
-    /// Nothing of a token is believed before its signature is checked.
     fn claims(&self, token: &str, now: SystemTime) -> Result<Claims, Denied> {
-        if token.is_empty() {
-            return Err(Denied::Missing);
-        }
         let keys = Arc::clone(&self.keys.read());
-        let payload = jws::verify(token, &keys)?;
-        Claims::read(&payload, &self.rules, unix_time(now))
+        verify(token, &keys, &self.rules, unix_time(now))
     }
 
     /// Whether what was granted has been taken back.
@@ -131,6 +127,18 @@ impl Tokens {
     /// Returns when something was read that had been taken back elsewhere.
     pub async fn revoked_elsewhere(&self) {
         self.revoked_elsewhere.notified().await;
+    }
+}
+
+/// What a token says, if one of the keys has signed it and a server with these rules takes it at this time, in seconds
+/// since 1970. Nothing of it is believed before its signature is checked.
+///
+/// # Errors
+/// Why it is not taken.
+pub fn verify(token: &str, keys: &KeySet, rules: &Rules, now: u64) -> Result<Claims, Denied> {
+    match token {
+        "" => Err(Denied::Missing),
+        token => Claims::read(&jws::verify(token, keys)?, rules, now),
     }
 }
 

@@ -11,6 +11,7 @@ use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 use patchcord_peer::{CaCertificate, Config, ConnectPolicy, IceServer, IceTransportPolicy};
 
 use crate::{
+    access::AccessArgs,
     doctor::DOCTOR_HELP,
     exit::{EXIT_CODES_HELP, Failure},
     json::JSON_HELP,
@@ -134,6 +135,9 @@ pub struct JoinArgs {
     /// Where.
     #[command(flatten)]
     pub server: ServerArgs,
+    /// With what permission.
+    #[command(flatten)]
+    pub access: AccessArgs,
     /// How to take part.
     #[command(flatten)]
     pub session: SessionArgs,
@@ -224,6 +228,9 @@ pub struct DoctorArgs {
     /// Which switchboard.
     #[command(flatten)]
     pub server: ServerArgs,
+    /// With what permission.
+    #[command(flatten)]
+    pub access: AccessArgs,
     /// On which ways.
     #[command(flatten)]
     pub route: RouteArgs,

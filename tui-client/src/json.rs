@@ -86,8 +86,8 @@ pub const JSON_HELP: &str = r#"JSON:
   (STUN or TURN servers that cannot be used, while a connection waits),
   mesh_full, peer_misbehaved, rejected, other_code, undelivered; when nothing
   could be joined: code_used_up, invalid_server, unreachable, join_timeout,
-  refused, stream_ended, engine, cannot_bind, log_file, usage, system; at the
-  end: switchboard_stopped."#;
+  not_permitted, no_token, secret_in_clear, refused, stream_ended, engine,
+  cannot_bind, log_file, usage, system; at the end: switchboard_stopped."#;
 
 #[derive(Serialize)]
 struct Versioned<'a, T> {

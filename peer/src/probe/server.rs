@@ -89,7 +89,12 @@ pub(super) async fn walk(config: &Config, findings: &mpsc::Sender<Finding>) -> O
             Some(visit.ice_servers)
         }
         Err(trouble) => {
+            let is_about_token = matches!(trouble, Trouble::NotPermitted { .. });
             tell(Finding::Signaling { outcome: Err(trouble) }).await?;
+            if is_about_token {
+                // What is wrong with a token may be the clock.
+                tell(Finding::Clock { offset, credentials_expire_at: None }).await?;
+            }
             nothing
         }
     }

@@ -48,7 +48,11 @@ impl Denied {
             Self::NotYet(_) => "not_yet",
             Self::LivesTooLong(_) => "lives_too_long",
             Self::OtherRoom => "other_room",
-            Self::NoPermission(_) => "permission",
+            Self::NoPermission(Permission::Join) => "no_join",
+            Self::NoPermission(Permission::Create) => "no_create",
+            Self::NoPermission(Permission::Send) => "no_send",
+            Self::NoPermission(Permission::Turn) => "no_turn",
+            Self::NoPermission(Permission::Admin) => "no_admin",
             Self::Revoked => "revoked",
         }
     }
@@ -64,10 +68,7 @@ impl std::fmt::Display for Denied {
                 "what was sent is no token: it must be a signed JWT, whole and without quotes"
             ),
             Self::UnknownKey => {
-                write!(
-                    formatter,
-                    "the token is signed with a key that is not in use here (any more): {ASK} a new token"
-                )
+                write!(formatter, "the token is signed with a key that is not in use here: {ASK} a new token")
             }
             Self::Signature => {
                 write!(formatter, "the token is not signed as its key would sign it: {ASK} a new one")
