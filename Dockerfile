@@ -29,14 +29,14 @@ COPY . .
 RUN cargo build --release --locked --package patchcord-server
 
 FROM debian:bookworm-slim AS server
-COPY deploy/healthcheck.sh /usr/local/bin/healthcheck
 COPY --from=server-build /build/target/release/patchcord-server /usr/local/bin/
-# Inside of a container the admin door must be reachable from outside of it; who may reach it is decided by
-# what the container publishes.
+# Inside of a container the admin door must be reachable from outside of it. So the server asks for one of
+# PATCHCORD_ADMIN_KEYS_FILE, PATCHCORD_ADMIN_TOKEN_FILE, PATCHCORD_ADMIN_TOKEN and PATCHCORD_ADMIN_CLIENT_CA, or for
+# PATCHCORD_ADMIN_OPEN=true where what the container publishes decides who may reach it.
 ENV PATCHCORD_ADMIN_LISTEN=0.0.0.0:50052
 USER 10001:10001
 EXPOSE 50051 50052
-HEALTHCHECK --interval=3s --timeout=3s --start-period=10s --retries=3 CMD ["bash", "/usr/local/bin/healthcheck"]
+HEALTHCHECK --interval=3s --timeout=3s --start-period=10s --retries=3 CMD ["patchcord-server", "ready"]
 ENTRYPOINT ["patchcord-server"]
 
 FROM server-dependencies AS tui-client-dependencies

@@ -2,7 +2,7 @@
 
 use std::{net::IpAddr, time::Duration};
 
-use crate::{AccessToken, CaCertificate, Code, Seal, seal::SERVER_NAME};
+use crate::{AccessToken, CaCertificate, ClientIdentity, Code, Seal, seal::SERVER_NAME};
 
 /// How to join a room. Start from [`Config::new`] and change what differs.
 #[derive(Clone, Debug)]
@@ -13,6 +13,8 @@ pub struct Config {
     pub ca_certificate: Option<CaCertificate>,
     /// For a server that asks who may join. It is not sent in clear, but to this machine itself.
     pub access_token: Option<AccessToken>,
+    /// For `https`: shown to a server that asks for a certificate.
+    pub client_identity: Option<ClientIdentity>,
     /// The room's name; the server's limit is 128 bytes of printable UTF-8.
     pub room: String,
     /// For a sealed room: then `room` is the locator of its code, and the server learns no name, description or candidate.
@@ -52,6 +54,7 @@ impl Config {
             server: server.into(),
             ca_certificate: None,
             access_token: None,
+            client_identity: None,
             room: room.into(),
             seal: None,
             display_name: display_name.into(),

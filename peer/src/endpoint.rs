@@ -3,10 +3,14 @@
 //! Over TLS the platform's roots are trusted, not a list built into the program: so are the authorities that an
 //! organisation installs, and one that the platform withdraws is not. `SSL_CERT_FILE` replaces them.
 
+mod identity;
+
 use std::{error::Error, sync::Arc, time::Duration};
 
-use rustls::{CertificateError, pki_types::CertificateDer, pki_types::pem::PemObject};
+use rustls::{AlertDescription, CertificateError, pki_types::CertificateDer, pki_types::pem::PemObject};
 use tonic::transport::{Certificate, Channel, ClientTlsConfig, Endpoint};
+
+pub use identity::{ClientIdentity, NoClientIdentity};
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
 const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(8);
@@ -87,12 +91,20 @@ pub(crate) enum NoWay {
 }
 
 /// Connects to `url`, within our limits.
-pub(crate) async fn connect(url: &str, ca_certificate: Option<&CaCertificate>) -> Result<Channel, NoWay> {
-    endpoint(url, ca_certificate)?.connect().await.map_err(|error| what_failed(&error))
+pub(crate) async fn connect(
+    url: &str,
+    ca_certificate: Option<&CaCertificate>,
+    client_identity: Option<&ClientIdentity>,
+) -> Result<Channel, NoWay> {
+    endpoint(url, ca_certificate, client_identity)?.connect().await.map_err(|error| what_failed(&error))
 }
 
 /// The server at `url`, with our limits.
-pub(crate) fn endpoint(url: &str, ca_certificate: Option<&CaCertificate>) -> Result<Endpoint, NoWay> {
+pub(crate) fn endpoint(
+    url: &str,
+    ca_certificate: Option<&CaCertificate>,
+    client_identity: Option<&ClientIdentity>,
+) -> Result<Endpoint, NoWay> {
     let uri: http::Uri = url.parse().map_err(|_| NoWay::InvalidUrl)?;
     if uri.host().is_none() {
         return Err(NoWay::InvalidUrl);
@@ -108,11 +120,19 @@ pub(crate) fn endpoint(url: &str, ca_certificate: Option<&CaCertificate>) -> Res
         .keep_alive_timeout(KEEPALIVE_TIMEOUT)
         .keep_alive_while_idle(true)
         .tcp_nodelay(true);
-    if secured { over_tls(plain, ca_certificate) } else { Ok(plain) }
+    if secured { over_tls(plain, ca_certificate, client_identity) } else { Ok(plain) }
 }
 
-fn over_tls(endpoint: Endpoint, ca_certificate: Option<&CaCertificate>) -> Result<Endpoint, NoWay> {
+fn over_tls(
+    endpoint: Endpoint,
+    ca_certificate: Option<&CaCertificate>,
+    client_identity: Option<&ClientIdentity>,
+) -> Result<Endpoint, NoWay> {
     let tls = ClientTlsConfig::new().timeout(CONNECT_TIMEOUT);
+    let tls = match client_identity {
+        Some(ClientIdentity { identity }) => tls.identity(identity.clone()),
+        None => tls,
+    };
     let tls = match ca_certificate {
         Some(ca_certificate) => tls.ca_certificate(Certificate::from_pem(&ca_certificate.pem)),
         None => tls,
@@ -155,6 +175,9 @@ pub(crate) fn what_failed(error: &(dyn Error + 'static)) -> NoWay {
         if let Some(error) = as_tls_error(cause) {
             return NoWay::Tls(tls_reason(error));
         }
+        if cause.downcast_ref().and_then(h2::Error::reason) == Some(h2::Reason::INADEQUATE_SECURITY) {
+            return NoWay::Tls("it speaks TLS only: write https://".into());
+        }
         match cause.source() {
             Some(source) => cause = source,
             None => return NoWay::Network(printable(&cause.to_string())),
@@ -189,6 +212,18 @@ fn tls_reason(error: &rustls::Error) -> String {
                 return format!("its certificate is not valid: {}", printable(&other.to_string()));
             }
         },
+        rustls::Error::AlertReceived(AlertDescription::CertificateRequired) => {
+            "it asks for a certificate of yours: show the one that its operator gave you"
+        }
+        rustls::Error::AlertReceived(
+            AlertDescription::UnknownCA
+            | AlertDescription::BadCertificate
+            | AlertDescription::CertificateUnknown
+            | AlertDescription::DecryptError,
+        ) => "it does not trust your certificate: show one of an authority that its operator chose",
+        rustls::Error::AlertReceived(AlertDescription::CertificateExpired) => {
+            "your certificate has expired, or the server's clock is wrong"
+        }
         rustls::Error::InvalidMessage(_) => "it does not speak TLS: write http:// if it is meant to be plain",
         other => return format!("it refuses to talk TLS with us: {}", printable(&other.to_string())),
     };

@@ -118,6 +118,15 @@ pub enum InspectError {
     /// The key would travel in clear. Nothing was sent.
     #[error(transparent)]
     SecretInClear(#[from] crate::SecretInClear),
+    /// What was given as the key cannot be sent.
+    #[error("the key is no key: it holds characters that cannot be sent")]
+    InvalidKey,
+    /// The server lets in only those who show more.
+    #[error("not let in: {message}")]
+    NotPermitted {
+        /// From the server, already escaped.
+        message: String,
+    },
     /// The server refused or broke off.
     #[error("the server refused: {0}")]
     Refused(String),

@@ -4,11 +4,16 @@ use std::time::{Duration, SystemTime};
 
 use patchcord_proto::v1::{self, room_service_client::RoomServiceClient, watch_rooms_response};
 use tokio::sync::mpsc;
-use tonic::transport::Channel;
+use tonic::{
+    Code, Request, Status,
+    metadata::{Ascii, MetadataValue},
+    service::{Interceptor, interceptor::InterceptedService},
+    transport::Channel,
+};
 
 use crate::{
-    CaCertificate, InspectError, LeaveReason, PeerId, Untrusted,
-    endpoint::{self, NoWay},
+    CaCertificate, ClientIdentity, InspectError, LeaveReason, PeerId, Untrusted,
+    endpoint::{self, NoWay, may_carry_secret},
     signaling::{describe, leave_reason},
 };
 
@@ -28,7 +33,48 @@ const CHANGES_MAX: usize = 256;
 /// A connection to the admin door of a server.
 #[derive(Clone, Debug)]
 pub struct Inspector {
-    client: RoomServiceClient<Channel>,
+    client: RoomServiceClient<InterceptedService<Channel, Bearer>>,
+}
+
+/// Whom to trust at an admin door, and what it is shown.
+#[derive(Clone, Default)]
+pub struct InspectConfig {
+    /// For `https`: trusted beside the platform's authorities.
+    pub ca_certificate: Option<CaCertificate>,
+    /// For `https`: shown to a server that asks for a certificate.
+    pub client_identity: Option<ClientIdentity>,
+    /// The key of an operator. It is not sent in clear, but to this machine itself.
+    pub key: Option<String>,
+}
+
+impl std::fmt::Debug for InspectConfig {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.debug_struct("InspectConfig").field("has_key", &self.key.is_some()).finish_non_exhaustive()
+    }
+}
+
+/// Sends the key with each request.
+#[derive(Clone, Debug)]
+struct Bearer(Option<MetadataValue<Ascii>>);
+
+impl Bearer {
+    fn new(key: Option<&str>) -> Result<Self, InspectError> {
+        let Some(key) = key else { return Ok(Self(None)) };
+        let mut value: MetadataValue<Ascii> =
+            format!("Bearer {key}").parse().map_err(|_| InspectError::InvalidKey)?;
+        // Neither logged nor kept by what compresses headers.
+        value.set_sensitive(true);
+        Ok(Self(Some(value)))
+    }
+}
+
+impl Interceptor for Bearer {
+    fn call(&mut self, mut request: Request<()>) -> Result<Request<()>, Status> {
+        if let Some(value) = &self.0 {
+            request.metadata_mut().insert("authorization", value.clone());
+        }
+        Ok(request)
+    }
 }
 
 /// A room as an operator sees it.
@@ -118,13 +164,18 @@ pub enum RoomChange {
 }
 
 impl Inspector {
-    /// Connects to the admin door at `url`; over https, authorities of `ca_certificate` are trusted beside the
-    /// platform's.
+    /// Connects to the admin door at `url`.
     ///
     /// # Errors
-    /// When the url does not parse or nobody answers there.
-    pub async fn connect(url: &str, ca_certificate: Option<&CaCertificate>) -> Result<Self, InspectError> {
-        let channel = endpoint::connect(url, ca_certificate).await.map_err(|no_way| match no_way {
+    /// When the url does not parse, nobody answers there, or a key would be sent in clear.
+    pub async fn connect(url: &str, config: &InspectConfig) -> Result<Self, InspectError> {
+        let InspectConfig { ca_certificate, client_identity, key } = config;
+        let bearer = Bearer::new(key.as_deref())?;
+        if key.is_some() {
+            may_carry_secret(url)?;
+        }
+        let connecting = endpoint::connect(url, ca_certificate.as_ref(), client_identity.as_ref());
+        let channel = connecting.await.map_err(|no_way| match no_way {
             NoWay::InvalidUrl => InspectError::InvalidServer { url: url.into() },
             NoWay::Tls(reason) => InspectError::Unreachable { url: url.into(), reason },
             NoWay::Network(reason) => {
@@ -132,7 +183,8 @@ impl Inspector {
                 InspectError::Unreachable { url: url.into(), reason }
             }
         })?;
-        let client = RoomServiceClient::new(channel).max_decoding_message_size(ROOMS_RESPONSE_BYTES_MAX);
+        let client = RoomServiceClient::with_interceptor(channel, bearer)
+            .max_decoding_message_size(ROOMS_RESPONSE_BYTES_MAX);
         Ok(Self { client })
     }
 
@@ -195,8 +247,14 @@ impl Inspector {
     }
 }
 
-fn refused(status: &tonic::Status) -> InspectError {
-    InspectError::Refused(describe(status))
+fn refused(status: &Status) -> InspectError {
+    let why = std::error::Error::source(status).map(endpoint::what_failed);
+    match (status.code(), why) {
+        // In TLS 1.3 a client is done before the server has looked at its certificate, so it hears of it here.
+        (_, Some(NoWay::Tls(message))) => InspectError::NotPermitted { message },
+        (Code::Unauthenticated, _) => InspectError::NotPermitted { message: describe(status) },
+        _ => InspectError::Refused(describe(status)),
+    }
 }
 
 fn parse_change(event: watch_rooms_response::Event) -> Option<RoomChange> {

@@ -41,13 +41,13 @@ mod untrusted;
 
 pub use access_token::AccessToken;
 pub use config::{Config, ConnectPolicy, IceServer, IceTransportPolicy};
-pub use endpoint::{CaCertificate, NoCaCertificate, SecretInClear};
+pub use endpoint::{CaCertificate, ClientIdentity, NoCaCertificate, NoClientIdentity, SecretInClear};
 pub use error::{InspectError, JoinError, SendError};
 pub use event::{
     CandidateType, ConnectionState, DeliveryState, EndReason, Event, LeaveReason, Message, MessageId, Path,
     Peer, ProblemCode, SignalingState, TextKind,
 };
-pub use inspect::{Inspector, RoomChange, RoomCounters, RoomDetails, RoomPeer};
+pub use inspect::{InspectConfig, Inspector, RoomChange, RoomCounters, RoomDetails, RoomPeer};
 pub use peer_id::PeerId;
 pub use room::{ConnectionReport, Departure, Recipients, Room, RoomInfo};
 pub use sas::ShortString;

@@ -146,6 +146,7 @@ impl Signaling {
             url: config.server.clone(),
             ca_certificate: config.ca_certificate.clone(),
             access_token: config.access_token.clone(),
+            client_identity: config.client_identity.clone(),
             connect,
         };
         let (stream, opening) =

@@ -4,8 +4,8 @@
 mod support;
 
 use patchcord_peer::{
-    ConnectPolicy, DeliveryState, EndReason, Event, Inspector, JoinError, LeaveReason, ProblemCode,
-    Recipients, Room, RoomChange, SendError, SignalingState, TextKind,
+    ConnectPolicy, DeliveryState, EndReason, Event, InspectConfig, Inspector, JoinError, LeaveReason,
+    ProblemCode, Recipients, Room, RoomChange, SendError, SignalingState, TextKind,
 };
 use support::{Member, PATIENCE, Server, connected};
 
@@ -184,7 +184,7 @@ async fn a_join_that_fails_says_why() {
 #[tokio::test]
 async fn an_inspector_sees_rooms_as_they_change() {
     let server = Server::start().await;
-    let mut inspector = Inspector::connect(&server.admin_url, None).await.unwrap();
+    let mut inspector = Inspector::connect(&server.admin_url, &InspectConfig::default()).await.unwrap();
     let mut changes = inspector.watch("lob").await.unwrap();
     assert!(matches!(changes.recv().await.unwrap().unwrap(), RoomChange::Synced));
     let _elsewhere = Member::join(server.config("other", "cy")).await;

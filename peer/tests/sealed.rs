@@ -7,8 +7,8 @@ mod support;
 use std::sync::{Arc, Mutex};
 
 use patchcord_peer::{
-    Code, Config, ConnectPolicy, ConnectionState, DeliveryState, Event, Inspector, ProblemCode, Recipients,
-    Seal, TextKind,
+    Code, Config, ConnectPolicy, ConnectionState, DeliveryState, Event, InspectConfig, Inspector,
+    ProblemCode, Recipients, Seal, TextKind,
 };
 use support::{Member, PATIENCE, Server, wire::Wire};
 use tokio::{
@@ -138,8 +138,12 @@ async fn who_has_the_code_chats_and_the_wire_to_the_server_tells_nothing_of_it()
     ] {
         assert!(!tap.saw(secret), "the wire shows {secret:?}");
     }
-    let rooms =
-        Inspector::connect(&server.admin_url, None).await.unwrap().rooms(code.locator()).await.unwrap();
+    let rooms = Inspector::connect(&server.admin_url, &InspectConfig::default())
+        .await
+        .unwrap()
+        .rooms(code.locator())
+        .await
+        .unwrap();
     let room = &rooms[0];
     assert_eq!((room.counters.offers, room.counters.answers, room.counters.candidates), (0, 0, 0));
     assert!(room.counters.sealed > 3);

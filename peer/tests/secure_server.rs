@@ -6,7 +6,7 @@ mod support;
 use std::{net::Ipv4Addr, sync::Arc};
 
 use patchcord_peer::{
-    CaCertificate, Config, InspectError, Inspector, JoinError, Room,
+    CaCertificate, Config, InspectConfig, InspectError, Inspector, JoinError, Room,
     probe::{Finding, Trouble, probe},
 };
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
@@ -93,15 +93,19 @@ async fn two_meet_at_a_secure_server_whose_authority_they_were_given() {
     bo.until_open(&ana_id).await;
 }
 
+fn trusting(authority: CaCertificate) -> InspectConfig {
+    InspectConfig { ca_certificate: Some(authority), ..InspectConfig::default() }
+}
+
 #[tokio::test]
 async fn an_operator_looks_into_rooms_through_a_secure_door() {
     let server = Server::start().await;
     let authority = Authority::new();
     let url = authority.serve(&server.admin_url, named("127.0.0.1")).await;
-    let mut inspector = Inspector::connect(&url, Some(&authority.certificate())).await.unwrap();
+    let mut inspector = Inspector::connect(&url, &trusting(authority.certificate())).await.unwrap();
     assert!(inspector.rooms("").await.unwrap().is_empty());
     let stranger = Authority::new().certificate();
-    let refused = Inspector::connect(&url, Some(&stranger)).await.unwrap_err();
+    let refused = Inspector::connect(&url, &trusting(stranger)).await.unwrap_err();
     assert!(matches!(refused, InspectError::Unreachable { reason, .. } if reason.contains("no authority")));
 }
 
@@ -117,7 +121,7 @@ async fn a_certificate_that_cannot_be_trusted_is_told_with_what_to_do() {
     assert!(!unknown.contains("running"), "somebody does answer: {unknown}");
     let stranger = ask(&url, Some(Authority::new().certificate())).await;
     assert!(stranger.contains("trust the certificate of its authority"), "{stranger}");
-    let inspected = Inspector::connect(&url, None).await.unwrap_err();
+    let inspected = Inspector::connect(&url, &InspectConfig::default()).await.unwrap_err();
     assert!(matches!(inspected, InspectError::Unreachable { reason, .. } if reason.contains("no authority")));
 
     let elsewhere = authority.serve(&server.url, named("elsewhere.example")).await;

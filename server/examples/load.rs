@@ -2,7 +2,7 @@
 //! `load URL relay COUNT` sends offers from one peer to another and prints the time each took;
 //! `load URL drain SESSIONS` opens sessions, says READY, and prints how they were sent away; `load URL watch ROOM`
 //! joins and prints a line for whatever it is told. For many sessions the server has to be started without limits for
-//! one address: `--connections-per-address-max 0` and so on, see its --help.
+//! one address: `--connections-per-address-max 0` and so on; of https the file PATCHCORD_CA_FILE vouches for it.
 
 use std::{error::Error, io::stdin, time::Duration};
 
@@ -16,7 +16,7 @@ use tokio::{sync::mpsc, task::JoinSet, time::Instant};
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{
     Streaming,
-    transport::{Channel, Endpoint},
+    transport::{Certificate, Channel, ClientTlsConfig, Endpoint},
 };
 
 const SESSIONS_PER_CONNECTION: usize = 8;
@@ -44,7 +44,15 @@ struct Peer {
 }
 
 async fn connect(url: &str) -> Outcome<Channel> {
-    Ok(Endpoint::from_shared(url.to_owned())?.tcp_nodelay(true).connect().await?)
+    let endpoint = Endpoint::from_shared(url.to_owned())?.tcp_nodelay(true);
+    let endpoint = match url.starts_with("https:") {
+        true => {
+            let authority = Certificate::from_pem(std::fs::read(std::env::var("PATCHCORD_CA_FILE")?)?);
+            endpoint.tls_config(ClientTlsConfig::new().ca_certificate(authority))?
+        }
+        false => endpoint,
+    };
+    Ok(endpoint.connect().await?)
 }
 
 async fn join(channel: Channel, room: String) -> Outcome<Peer> {

@@ -11,7 +11,7 @@ use parking_lot::Mutex;
 use tokio::time::Instant;
 
 use crate::{
-    config::{Allowances, JOIN_BURST_S},
+    config::{Allowances, JOIN_BURST_S, WRONG_KEY_BURST_S, WRONG_KEYS_PER_ADDRESS_RATE},
     rate::{Bucket, Rate},
 };
 
@@ -105,6 +105,12 @@ impl Addresses {
         }
     }
 
+    /// How long it takes until the address may come again.
+    fn wait(&self, address: AddressKey, now: Instant) -> Option<Duration> {
+        let mut bucket = self.accounts.get(&address)?.bucket;
+        bucket.take(self.rate?, now).err()
+    }
+
     fn account(&mut self, address: AddressKey, now: Instant) -> Result<&mut Account, Denied> {
         if self.accounts.len() >= self.sweep_at_len && !self.accounts.contains_key(&address) {
             self.sweep(now);
@@ -143,9 +149,20 @@ impl AddressThrottle {
         Self::new(Rate::per_second(allowances.joins_per_address_rate, JOIN_BURST_S))
     }
 
+    /// Of keys that are wrong.
+    pub fn wrong_keys() -> Self {
+        Self::new(Rate::per_second(WRONG_KEYS_PER_ADDRESS_RATE, WRONG_KEY_BURST_S))
+    }
+
     /// `None` for no limit.
     fn new(rate: Option<Rate>) -> Self {
         Self(rate.map(|rate| Mutex::new(Addresses::new(None, Some(rate), 0))))
+    }
+
+    /// Whether one more would be counted, or how long to wait.
+    pub fn allows(&self, address: IpAddr, now: Instant) -> Result<(), Duration> {
+        let Some(addresses) = &self.0 else { return Ok(()) };
+        addresses.lock().wait(AddressKey::from(address), now).map_or(Ok(()), Err)
     }
 
     /// Counts one more, or says how long to wait.

@@ -1,7 +1,9 @@
 //! Every flag and variable with its default and limit. All of it is checked before anything is bound;
 //! what is no flag is a constant here.
 
+mod admin;
 mod allowances;
+mod tls;
 
 use std::{
     fmt, fs,
@@ -14,9 +16,16 @@ use std::{
 use clap::{Parser, ValueEnum};
 use patchcord_proto::{limits, v1::Limits};
 
-use crate::{error::ConfigError, ice_servers::IceServers, tokens::Tokens};
+use crate::{
+    error::ConfigError,
+    ice_servers::IceServers,
+    tls::{TlsDoor, read as read_tls},
+    tokens::Tokens,
+};
 
+pub use admin::{AdminSettings, KeySources};
 pub use allowances::*;
+pub use tls::{TlsFiles, TlsSettings};
 
 /// Where the public door is by default.
 pub const LISTEN_DEFAULT: SocketAddr =
@@ -87,6 +96,10 @@ pub const RECONNECT_SPREAD: Duration = Duration::from_secs(1);
 pub const UNARY_TIMEOUT: Duration = Duration::from_secs(5);
 /// How often files that are read again when they change are looked at.
 pub const RELOAD_POLL_INTERVAL: Duration = Duration::from_secs(10);
+/// Wrong keys of one address a second at the admin door.
+pub const WRONG_KEYS_PER_ADDRESS_RATE: u32 = 1;
+/// Seconds' worth of wrong keys that may come at once.
+pub const WRONG_KEY_BURST_S: u32 = 10;
 /// Watchers of rooms at one time.
 pub const WATCHERS_MAX: usize = 64;
 
@@ -147,6 +160,14 @@ pub struct Config {
     /// Open no admin door.
     #[arg(long, env = "PATCHCORD_NO_ADMIN")]
     pub no_admin: bool,
+
+    /// TLS of both doors.
+    #[command(flatten)]
+    pub tls: TlsSettings,
+
+    /// Keys of operators.
+    #[command(flatten)]
+    pub admin: AdminSettings,
 
     /// A STUN server told to peers, as `stun:HOST:PORT`; may be repeated, or separated by commas.
     #[arg(long = "stun-url", env = "PATCHCORD_STUN_URL", value_name = "URL", value_delimiter = ',')]
@@ -225,6 +246,8 @@ impl Default for Config {
             listen: LISTEN_DEFAULT,
             admin_listen: ADMIN_LISTEN_DEFAULT,
             no_admin: false,
+            tls: TlsSettings::default(),
+            admin: AdminSettings::default(),
             stun_urls: Vec::new(),
             turn_urls: Vec::new(),
             turn_secret: None,
@@ -262,6 +285,12 @@ impl Config {
         in_range("--peers-per-room-max", self.peers_per_room_max as u64, 2, 1_000)?;
         in_range("--sessions-per-connection-max", self.sessions_per_connection_max as u64, 1, 10_000)?;
         self.allowances.check()?;
+        for (door, files) in [(TlsDoor::Public, self.tls.public()?), (TlsDoor::Admin, self.tls.admin()?)] {
+            if let Some(files) = files {
+                read_tls(door, &files)?;
+            }
+        }
+        self.check_admin()?;
         self.turn_secret = self.read_turn_secret()?;
         self.turn_secret_file = None;
         IceServers::new(&self)?;
@@ -271,15 +300,16 @@ impl Config {
 
     fn read_turn_secret(&self) -> Result<Option<Secret>, ConfigError> {
         // A variable that is set to nothing, as compose files do, is one that is not set.
-        let given = self.turn_secret.clone().filter(|secret| !secret.reveal().is_empty());
-        let path = self.turn_secret_file.clone().filter(|path| !path.as_os_str().is_empty());
-        match (given, path) {
+        let secret = self.turn_secret.clone().filter(|secret| !secret.reveal().is_empty());
+        match (secret, given(&self.turn_secret_file)) {
             (Some(_), Some(_)) => Err(ConfigError::TurnSecretTwice),
-            (given, None) => Ok(given),
-            (None, Some(path)) => match fs::read_to_string(&path) {
-                Ok(text) if text.trim().is_empty() => Err(ConfigError::TurnSecretEmpty { path }),
+            (secret, None) => Ok(secret),
+            (None, Some(path)) => match fs::read_to_string(path) {
+                Ok(text) if text.trim().is_empty() => {
+                    Err(ConfigError::TurnSecretEmpty { path: path.to_owned() })
+                }
                 Ok(text) => Ok(Some(text.trim().to_owned().into())),
-                Err(source) => Err(ConfigError::TurnSecretFile { path, source }),
+                Err(source) => Err(ConfigError::TurnSecretFile { path: path.to_owned(), source }),
             },
         }
     }
@@ -331,14 +361,23 @@ impl Config {
     }
 }
 
+/// An empty one too: compose files set variables to nothing, which is to say that they are not set.
+fn any_path(path: &str) -> Result<PathBuf, std::convert::Infallible> {
+    Ok(path.into())
+}
+
 /// A variable that is set to nothing is one that is not set.
 fn given(path: &Option<PathBuf>) -> Option<&Path> {
     path.as_deref().filter(|path| !path.as_os_str().is_empty())
 }
 
-/// An empty one too: compose files set variables to nothing, which is to say that they are not set.
-fn any_path(path: &str) -> Result<PathBuf, std::convert::Infallible> {
-    Ok(path.into())
+/// What a variable says of a flag; to nothing is to say that it is not set.
+fn on_or_off(text: &str) -> Result<bool, &'static str> {
+    match text.to_ascii_lowercase().as_str() {
+        "true" | "yes" | "on" | "1" => Ok(true),
+        "" | "false" | "no" | "off" | "0" => Ok(false),
+        _ => Err("write true or false"),
+    }
 }
 
 fn in_range(flag: &'static str, given: u64, min: u64, max: u64) -> Result<(), ConfigError> {

@@ -6,7 +6,7 @@ use std::{sync::Arc, time::Duration};
 use axum::{
     Router,
     extract::Request,
-    middleware::{Next, from_fn},
+    middleware::{Next, from_fn, from_fn_with_state},
     response::Response,
 };
 use patchcord_proto::v1::{room_service_server, signaling_service_server};
@@ -20,6 +20,7 @@ use tonic_health::{ServingStatus, server::HealthReporter};
 
 use crate::{
     admin_http,
+    auth::{AdminAuth, authorize},
     config::{Config, UNARY_TIMEOUT},
     error::ServeError,
     reflection,
@@ -77,6 +78,7 @@ pub fn public_routes(exchange: &Arc<Exchange>) -> Result<(Routes, HealthReporter
 /// What is served to operators.
 pub fn admin_routes(
     exchange: &Arc<Exchange>,
+    auth: Arc<AdminAuth>,
     stopping: &CancellationToken,
 ) -> Result<(Routes, HealthReporter), ServeError> {
     let mut routes = RoutesBuilder::default();
@@ -91,7 +93,8 @@ pub fn admin_routes(
     let router = in_time(routes.routes());
     let store = Arc::clone(&exchange.store);
     let router = admin_http::add_pages(router, store, Arc::clone(&exchange.metrics), stopping.clone());
-    Ok((router.into(), reporter))
+    // Outside of everything else: what is not let in is not read.
+    Ok((router.layer(from_fn_with_state(auth, authorize)).into(), reporter))
 }
 
 /// Lets no call wait for the rest of its request for ever. tonic's own timeout would call the end CANCELLED, as if the

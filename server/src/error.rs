@@ -1,6 +1,11 @@
 //! What can keep the server from serving. What a client can see is a `Refusal` or a `Status` instead.
 
-use std::{io, net::SocketAddr, path::PathBuf};
+use std::{
+    fmt::Display,
+    fs, io,
+    net::SocketAddr,
+    path::{Path, PathBuf},
+};
 
 use crate::tokens::{KeyFileError, RevokedFileError};
 
@@ -84,6 +89,49 @@ pub enum ConfigError {
         /// What is wrong with it.
         reason: RevokedFileError,
     },
+    /// Half of what belongs together.
+    #[error("{flag} needs {needed}")]
+    Needs {
+        /// The flag that is given.
+        flag: &'static str,
+        /// Those that are not.
+        needed: &'static str,
+    },
+    /// Two things that cannot both be meant.
+    #[error("{flag} and {other} exclude each other")]
+    Excludes {
+        /// One flag.
+        flag: &'static str,
+        /// The other.
+        other: &'static str,
+    },
+    /// A file cannot be read.
+    #[error("{flag}: cannot read {}: {source}", path.display())]
+    File {
+        /// The flag it came with.
+        flag: &'static str,
+        /// The file.
+        path: PathBuf,
+        /// What went wrong.
+        source: io::Error,
+    },
+    /// A file does not hold what it should.
+    #[error("{flag}: {}: {reason}", path.display())]
+    Unusable {
+        /// The flag it came with.
+        flag: &'static str,
+        /// The file.
+        path: PathBuf,
+        /// What is wrong.
+        reason: String,
+    },
+    /// Whoever reaches the admin door could use it.
+    #[error(
+        "--admin-listen: {0} is not on loopback and the admin door asks for no key: give it --admin-keys-file (made by \
+         `patchcord-server admin-key`), --admin-token-file or --admin-client-ca; or say --admin-open if only the right \
+         people reach it"
+    )]
+    AdminOpen(SocketAddr),
     /// Both doors at one place.
     #[error("--listen and --admin-listen are both {0}")]
     SameAddress(SocketAddr),
@@ -99,6 +147,31 @@ pub enum ConfigError {
         /// The largest.
         max: u64,
     },
+}
+
+/// A file and the flag it came with, for what is wrong with it.
+pub(crate) struct Flag<'a> {
+    flag: &'static str,
+    path: &'a Path,
+}
+
+impl<'a> Flag<'a> {
+    pub(crate) fn new(flag: &'static str, path: &'a Path) -> Self {
+        Self { flag, path }
+    }
+
+    pub(crate) fn read(&self) -> Result<Vec<u8>, ConfigError> {
+        let Self { flag, path } = *self;
+        fs::read(path).map_err(|source| ConfigError::File { flag, path: path.to_owned(), source })
+    }
+
+    pub(crate) fn read_text(&self) -> Result<String, ConfigError> {
+        String::from_utf8(self.read()?).map_err(|_| self.unusable("it is no text"))
+    }
+
+    pub(crate) fn unusable(&self, reason: impl Display) -> ConfigError {
+        ConfigError::Unusable { flag: self.flag, path: self.path.to_owned(), reason: reason.to_string() }
+    }
 }
 
 /// Why the server does not serve, or no longer does.

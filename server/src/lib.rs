@@ -2,12 +2,15 @@
 //! needs to connect them. The server relays; it reads no session description and sees no chat.
 //! [`serve`] is the one path that the program, its tests and whoever embeds it share.
 
+mod access;
 mod addresses;
 mod admin_http;
+mod auth;
 mod claims;
 mod config;
 mod doors;
 mod error;
+mod exposure;
 mod frame;
 mod ice_servers;
 mod listener;
@@ -30,11 +33,13 @@ mod signaling;
 #[cfg(feature = "simulation")]
 #[doc(hidden)]
 pub mod simulation;
+mod stopping;
 mod store;
 mod switchboard;
+mod tls;
 pub mod tokens;
 
-use std::{io, net::SocketAddr, sync::Arc, time::Duration};
+use std::{io, net::SocketAddr, sync::Arc};
 
 use patchcord_proto::v1::{room_service_server, signaling_service_server};
 use tokio::{
@@ -48,17 +53,21 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tonic::{service::Routes, transport::server::Connected};
 use tonic_health::{ServingStatus, server::HealthReporter};
 
-pub use config::{Allowances, Config, LogFormat, Secret};
+pub use auth::{AdminKey, InvalidName};
+pub use config::{AdminSettings, Allowances, Config, LogFormat, Secret, TlsSettings};
 pub use error::{ConfigError, ServeError};
 pub use listener::files::raise_limit as raise_open_files_limit;
 
+use access::Access;
 use addresses::AddressThrottle;
-use config::{CUT_TIMEOUT, DRAIN_TIMEOUT};
+use auth::AdminAuth;
+use config::CUT_TIMEOUT;
 use ice_servers::IceServers;
 use listener::{ConnectionInfo, Incoming};
 use metrics::Metrics;
 use reload::Reloads;
 use signaling::Exchange;
+use stopping::Stopping;
 use store::memory::{Capacity, Memory};
 use switchboard::Switchboard;
 use tokens::{RevokedReload, Tokens};
@@ -116,10 +125,14 @@ pub async fn serve_with_reloads(
     shutdown: impl Future<Output = ()> + Send + 'static,
 ) -> Result<(), ServeError> {
     let node = Node::new(config.checked()?)?;
-    let Node { config, exchange, stopping, .. } = &node;
-    let public = Incoming::public(listeners.public, config, &exchange.metrics, &stopping.cut);
-    let admin =
-        listeners.admin.map(|listener| Incoming::admin(listener, config, &exchange.metrics, &stopping.cut));
+    let Node { config, exchange, access, stopping, .. } = &node;
+    access.look_at(&listeners, config)?;
+    let (tls, metrics, cut) = (access.public_tls.clone(), &exchange.metrics, &stopping.cut);
+    let public = Incoming::public(listeners.public, config, tls, metrics, cut);
+    let admin = listeners.admin.map(|listener| {
+        let tls = access.admin_tls.clone();
+        Incoming::admin(listener, config, tls, metrics, cut)
+    });
     node.serve(public, admin, reloads, shutdown).await
 }
 
@@ -128,6 +141,7 @@ struct Node {
     config: Config,
     store: Arc<Memory>,
     exchange: Arc<Exchange>,
+    access: Access,
     reloads: Reloads,
     stopping: Stopping,
 }
@@ -144,7 +158,9 @@ impl Node {
             reloads.add(Arc::clone(tokens) as _);
             reloads.add(Arc::new(RevokedReload(Arc::clone(tokens))));
         }
-        Ok(Self { config, store, exchange, reloads, stopping: Stopping::default() })
+        let access = Access::new(&config, exchange.tokens.clone(), &exchange.metrics, &mut reloads)?;
+        let stopping = Stopping::default();
+        Ok(Self { config, store, exchange, access, reloads, stopping })
     }
 
     async fn serve<C>(
@@ -157,10 +173,12 @@ impl Node {
     where
         C: Transport,
     {
-        let Self { config, store, exchange, reloads, stopping } = self;
+        let Self { config, store, exchange, access, reloads, stopping } = self;
         let public = Door::public(&exchange)?;
         let admin = match admin_connections {
-            Some(connections) => Some((Door::admin(&exchange, &stopping.public)?, connections)),
+            Some(connections) => {
+                Some((Door::admin(&exchange, access.admin_auth, &stopping.public)?, connections))
+            }
             None => None,
         };
         let doors = || std::iter::once(&public).chain(admin.as_ref().map(|(door, _)| door));
@@ -220,55 +238,6 @@ trait Connections<C>: Stream<Item = io::Result<C>> + Send + 'static {}
 
 impl<C, S> Connections<C> for S where S: Stream<Item = io::Result<C>> + Send + 'static {}
 
-/// The steps of an end.
-#[derive(Default)]
-struct Stopping {
-    public: CancellationToken,
-    admin: CancellationToken,
-    cut: CancellationToken,
-}
-
-impl Stopping {
-    /// Closes the public door and, once it is closed, the admin door: until then that tells whoever asks that
-    /// the server is not ready. What does not end by itself is cut.
-    async fn stop(
-        &self,
-        public: impl Future<Output = Result<(), ServeError>>,
-        admin: impl Future<Output = Result<(), ServeError>>,
-    ) -> Result<(), ServeError> {
-        self.public.cancel();
-        let public = async {
-            let outcome = self.end(public, DRAIN_TIMEOUT).await;
-            self.admin.cancel();
-            outcome
-        };
-        let admin = async {
-            tokio::pin!(admin);
-            tokio::select! {
-                biased;
-                outcome = &mut admin => outcome,
-                () = self.admin.cancelled() => self.end(admin, CUT_TIMEOUT).await,
-            }
-        };
-        tokio::try_join!(public, admin).map(drop)
-    }
-
-    /// Lets connections end by themselves, then cuts all that are left.
-    async fn end(
-        &self,
-        door: impl Future<Output = Result<(), ServeError>>,
-        patience: Duration,
-    ) -> Result<(), ServeError> {
-        tokio::pin!(door);
-        if let Ok(outcome) = timeout(patience, &mut door).await {
-            return outcome;
-        }
-        self.cut.cancel();
-        // Beyond this a connection is stuck in a way that no wait heals.
-        timeout(CUT_TIMEOUT, door).await.unwrap_or(Ok(()))
-    }
-}
-
 /// What is behind the doors.
 fn exchange(
     config: &Config,
@@ -309,8 +278,12 @@ impl Door {
         Ok(Self { name: "public", services, routes, reporter })
     }
 
-    fn admin(exchange: &Arc<Exchange>, stopping: &CancellationToken) -> Result<Self, ServeError> {
-        let (routes, reporter) = doors::admin_routes(exchange, stopping)?;
+    fn admin(
+        exchange: &Arc<Exchange>,
+        auth: Arc<AdminAuth>,
+        stopping: &CancellationToken,
+    ) -> Result<Self, ServeError> {
+        let (routes, reporter) = doors::admin_routes(exchange, auth, stopping)?;
         let services = &[room_service_server::SERVICE_NAME, signaling_service_server::SERVICE_NAME];
         Ok(Self { name: "admin", services, routes, reporter })
     }

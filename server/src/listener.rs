@@ -5,6 +5,8 @@ mod connection;
 pub mod files;
 mod guard;
 mod liveness;
+mod secured;
+mod socket;
 
 use std::{
     io,
@@ -29,6 +31,7 @@ use crate::{
     config::{BYTES_BURST_S, BYTES_PER_SESSION_RATE, Config},
     metrics::Metrics,
     rate::Rate,
+    tls::Tls,
 };
 
 const BACK_OFF_MIN: Duration = Duration::from_millis(10);
@@ -42,6 +45,8 @@ pub struct Terms {
     sessions_max: usize,
     /// What it may send.
     bytes_rate: Option<Rate>,
+    /// `None` where it is plain.
+    tls: Option<Arc<Tls>>,
     metrics: Arc<Metrics>,
 }
 
@@ -58,11 +63,11 @@ pub struct Incoming {
 
 impl Terms {
     /// As the configuration says.
-    fn new(config: &Config, metrics: Arc<Metrics>) -> Self {
+    fn new(config: &Config, tls: Option<Arc<Tls>>, metrics: Arc<Metrics>) -> Self {
         let sessions_max = config.sessions_per_connection_max;
         let bytes_rate =
             u32::try_from(sessions_max).unwrap_or(u32::MAX).saturating_mul(BYTES_PER_SESSION_RATE);
-        Self { sessions_max, bytes_rate: Rate::per_second(bytes_rate, BYTES_BURST_S), metrics }
+        Self { sessions_max, bytes_rate: Rate::per_second(bytes_rate, BYTES_BURST_S), tls, metrics }
     }
 }
 
@@ -71,35 +76,39 @@ impl Incoming {
     pub fn public(
         listener: TcpListener,
         config: &Config,
+        tls: Option<Arc<Tls>>,
         metrics: &Arc<Metrics>,
         cut: &CancellationToken,
     ) -> Self {
-        Self::new("public", Shares::public(config), listener, config, metrics, cut)
+        let terms = Terms::new(config, tls, Arc::clone(metrics));
+        Self::new("public", Shares::public(config), listener, terms, cut)
     }
 
     /// Those of the admin door, otherwise as [`Incoming::public`].
     pub fn admin(
         listener: TcpListener,
         config: &Config,
+        tls: Option<Arc<Tls>>,
         metrics: &Arc<Metrics>,
         cut: &CancellationToken,
     ) -> Self {
-        Self::new("admin", Shares::admin(), listener, config, metrics, cut)
+        let terms = Terms::new(config, tls, Arc::clone(metrics));
+        Self::new("admin", Shares::admin(), listener, terms, cut)
     }
 
     fn new(
         door: &'static str,
         shares: Shares,
         listener: TcpListener,
-        config: &Config,
-        metrics: &Arc<Metrics>,
+        terms: Terms,
         cut: &CancellationToken,
     ) -> Self {
-        let guard = Guard::new(door, shares, Arc::clone(metrics));
+        let guard = Guard::new(door, shares, Arc::clone(&terms.metrics));
         if let Ok(address) = listener.local_addr() {
-            tracing::info!(door, %address, connections_max = guard.connections_max(), "listening");
+            let (connections_max, tls) = (guard.connections_max(), terms.tls.is_some());
+            tracing::info!(door, %address, connections_max, tls, "listening");
         }
-        let (terms, cut) = (Terms::new(config, Arc::clone(metrics)), cut.clone());
+        let cut = cut.clone();
         let (back_off, backing_off, logged_at) = (BACK_OFF_MIN, None, None);
         Self { listener, guard, terms, cut, back_off, backing_off, logged_at }
     }

@@ -78,7 +78,8 @@ fn start() -> Result<(), Failure> {
         Err(error) => return error.print().map_err(Failure::failed),
     };
     if let Some(tool) = tool {
-        let made = tool.run().map_err(Failure::config)?;
+        let failure = if tool.is_question() { Failure::failed } else { Failure::config };
+        let made = tool.run(&config).map_err(failure)?;
         print!("{made}");
         return Ok(());
     }

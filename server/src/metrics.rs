@@ -74,6 +74,8 @@ pub struct Metrics {
     pub relay_seconds: Histogram,
     refused_connections: Family<ReasonLabel, Counter>,
     cut_connections: Family<ReasonLabel, Counter>,
+    failed_handshakes: Family<ReasonLabel, Counter>,
+    denied: Family<ReasonLabel, Counter>,
     relayed: Family<KindLabel, Counter>,
     rejections: Family<CodeLabel, Counter>,
     leaves: Family<ReasonLabel, Counter>,
@@ -109,6 +111,11 @@ impl Default for Metrics {
         let cut_connections = Family::default();
         let help = "Connections cut because nothing came in time";
         registry.register("connections_cut", help, cut_connections.clone());
+        let failed_handshakes = Family::default();
+        let help = "TLS handshakes that came to nothing";
+        registry.register("tls_handshakes_failed", help, failed_handshakes.clone());
+        let denied = Family::default();
+        registry.register("admin_denied", "Requests at the admin door not let in", denied.clone());
         let relayed = Family::default();
         registry.register("relayed_messages", "Messages relayed", relayed.clone());
         let rejections = Family::default();
@@ -133,6 +140,8 @@ impl Default for Metrics {
             relay_seconds,
             refused_connections,
             cut_connections,
+            failed_handshakes,
+            denied,
             relayed,
             rejections,
             leaves,
@@ -152,6 +161,16 @@ impl Metrics {
     /// A connection was cut.
     pub fn count_cut_connection(&self, reason: &'static str) {
         self.cut_connections.get_or_create(&ReasonLabel { reason }).inc();
+    }
+
+    /// A handshake of TLS came to nothing.
+    pub fn count_failed_handshake(&self, reason: &'static str) {
+        self.failed_handshakes.get_or_create(&ReasonLabel { reason }).inc();
+    }
+
+    /// Somebody was not let in at the admin door.
+    pub fn count_denied(&self, reason: &'static str) {
+        self.denied.get_or_create(&ReasonLabel { reason }).inc();
     }
 
     /// A message was relayed.

@@ -25,6 +25,7 @@ use tokio_util::sync::CancellationToken;
 use tonic::{Request, Response, Status, async_trait};
 
 use crate::{
+    auth::Operator,
     config::WATCHERS_MAX,
     frame::{duration, timestamp},
     name::{PRINTABLE_RULE, RoomName, is_printable},
@@ -136,6 +137,7 @@ impl RoomService for Rooms {
         &self,
         request: Request<RemovePeerRequest>,
     ) -> Result<Response<RemovePeerResponse>, Status> {
+        let operator = operator(&request);
         let request = request.into_inner();
         let dismissal = dismissal(LeaveReason::Removed, request.message)?;
         let room = room_name(&request.room_name)?;
@@ -143,7 +145,7 @@ impl RoomService for Rooms {
         if !self.store.remove(&room, peer_id, dismissal).await {
             return Err(no_such_peer());
         }
-        tracing::info!(%peer_id, ?room, "removed by an operator");
+        tracing::info!(%peer_id, ?room, %operator, "removed by an operator");
         Ok(Response::new(RemovePeerResponse {}))
     }
 
@@ -151,11 +153,12 @@ impl RoomService for Rooms {
         &self,
         request: Request<CloseRoomRequest>,
     ) -> Result<Response<CloseRoomResponse>, Status> {
+        let operator = operator(&request);
         let request = request.into_inner();
         let dismissal = dismissal(LeaveReason::RoomClosed, request.message)?;
         let room = room_name(&request.name)?;
         let removed = self.store.close(&room, dismissal).await.ok_or_else(no_such_room)?;
-        tracing::info!(?room, removed, "closed by an operator");
+        tracing::info!(?room, removed, %operator, "closed by an operator");
         Ok(Response::new(CloseRoomResponse { peers_removed: u32::try_from(removed).unwrap_or(u32::MAX) }))
     }
 
@@ -190,6 +193,11 @@ impl RoomService for Rooms {
             survives_restart: revocation.survives_restart,
         }))
     }
+}
+
+/// Who asks.
+fn operator<T>(request: &Request<T>) -> Operator {
+    request.extensions().get::<Operator>().cloned().unwrap_or_default()
 }
 
 async fn feed(

@@ -47,6 +47,17 @@ async fn help_names_every_flag_its_variable_and_default() {
         "PATCHCORD_ADMIN_LISTEN",
         "127.0.0.1:50052",
         "--no-admin",
+        "--tls-cert",
+        "PATCHCORD_TLS_CERT",
+        "--tls-key",
+        "--client-ca",
+        "--admin-client-ca",
+        "--admin-plain",
+        "--admin-keys-file",
+        "PATCHCORD_ADMIN_KEYS_FILE",
+        "--admin-token",
+        "--admin-token-file",
+        "--admin-open",
         "--stun-url",
         "PATCHCORD_STUN_URL",
         "--turn-url",
@@ -132,8 +143,9 @@ async fn the_file_of_a_secret_is_read_once() {
 
 #[tokio::test]
 async fn a_variable_set_to_nothing_is_not_set() {
-    let empty =
-        ["STUN_URL", "TURN_URL", "TURN_SECRET", "TURN_SECRET_FILE"].map(|name| format!("PATCHCORD_{name}"));
+    let names = "STUN_URL TURN_URL TURN_SECRET TURN_SECRET_FILE TLS_CERT TLS_KEY CLIENT_CA ADMIN_CLIENT_CA ADMIN_PLAIN \
+                 ADMIN_KEYS_FILE ADMIN_TOKEN ADMIN_TOKEN_FILE ADMIN_OPEN";
+    let empty: Vec<_> = names.split(' ').map(|name| format!("PATCHCORD_{name}")).collect();
     let variables: Vec<_> = empty.iter().map(|name| (name.as_str(), "")).collect();
     // Past the checks, it finds no place to listen.
     let output = run(&["--listen", "192.0.2.1:1"], &variables).await;

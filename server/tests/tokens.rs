@@ -17,7 +17,7 @@ use patchcord_proto::v1::{
     signal_response::{Message as Told, Rejected, go_away::Action, rejected::Code},
 };
 use patchcord_server::{
-    Config,
+    AdminSettings, Config,
     tokens::{Algorithm, Claims, Jwk, KeySet, Permission, RoomPattern},
 };
 use tonic::Status;
@@ -280,4 +280,27 @@ async fn keys_are_changed_without_a_restart_and_open_sessions_live_on() {
         assert!(!log.contains(secret), "a signature is in the log");
     }
     assert!(log.contains("\"subject\":\"ana\""), "{log}");
+}
+
+#[tokio::test]
+async fn where_the_admin_door_asks_for_a_key_a_token_that_permits_administration_is_one() {
+    let issuer = Issuer::new();
+    let admin = AdminSettings {
+        admin_token: Some("a-key-of-an-operator".to_owned().into()),
+        ..AdminSettings::default()
+    };
+    let server = Server::start_with(Config { admin, ..issuer.config() }).await;
+    let get = async |room: &str, permission: Permission| {
+        let claims = Claims { room: RoomPattern::new(room), ..issuer.claims("ops", &[permission]) };
+        let line = format!("Authorization: Bearer {}\r\n", claims.sign(&issuer.key).unwrap());
+        kit::http_get_with(server.admin, "/metrics", &line).await.0
+    };
+    assert_eq!(get("*", Permission::Admin).await, 200);
+    assert_eq!(get("lobby", Permission::Admin).await, 401);
+    assert_eq!(get("*", Permission::Join).await, 401);
+    let request = RevokeTokenRequest { what: Some(What::Subject("ops".to_owned())), message: String::new() };
+    let mut request = tonic::Request::new(request);
+    request.metadata_mut().insert("authorization", "Bearer a-key-of-an-operator".parse().unwrap());
+    server.rooms().await.revoke_token(request).await.unwrap();
+    assert_eq!(get("*", Permission::Admin).await, 401, "a revoked one is not");
 }

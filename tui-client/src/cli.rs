@@ -8,7 +8,7 @@ use std::{
 };
 
 use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
-use patchcord_peer::{CaCertificate, Config, ConnectPolicy, IceServer, IceTransportPolicy};
+use patchcord_peer::{CaCertificate, ClientIdentity, Config, ConnectPolicy, IceServer, IceTransportPolicy};
 
 use crate::{
     access::AccessArgs,
@@ -18,8 +18,10 @@ use crate::{
     sealed::{CodeArgs, Place},
 };
 
+mod admin_key;
 mod url;
 
+pub use admin_key::AdminKeyArgs;
 use url::{admin_url, ice_server, public_url};
 
 const DEFAULT_NAME: &str = "guest";
@@ -214,12 +216,18 @@ pub struct RouteArgs {
     pub trust: TrustArgs,
 }
 
-/// Whose certificates are trusted.
+/// Whose certificates are trusted, and which is shown.
 #[derive(Args, Debug)]
 pub struct TrustArgs {
     /// For https and turns: trust the authorities in this file (PEM) beside those of the system.
     #[arg(long, env = "PATCHCORD_CA_FILE", value_name = "PATH")]
     pub ca_file: Option<PathBuf>,
+    /// For a switchboard that asks for it: your certificate (PEM).
+    #[arg(long, env = "PATCHCORD_CLIENT_CERT", value_name = "PATH", requires = "client_key")]
+    pub client_cert: Option<PathBuf>,
+    /// The private key of your certificate (PEM).
+    #[arg(long, env = "PATCHCORD_CLIENT_KEY", value_name = "PATH", requires = "client_cert")]
+    pub client_key: Option<PathBuf>,
 }
 
 /// Arguments of `patchcord doctor`.
@@ -252,6 +260,9 @@ pub struct RoomsArgs {
     /// Whom to trust.
     #[command(flatten)]
     pub trust: TrustArgs,
+    /// Where the key is.
+    #[command(flatten)]
+    pub key: AdminKeyArgs,
     /// Go on showing changes until interrupted.
     #[arg(long, short)]
     pub watch: bool,
@@ -292,6 +303,7 @@ impl RouteArgs {
             config.ice_transport_policy = IceTransportPolicy::Relay;
         }
         config.ca_certificate = self.trust.ca_certificate()?;
+        config.client_identity = self.trust.client_identity()?;
         Ok(())
     }
 }
@@ -303,6 +315,21 @@ impl TrustArgs {
     /// When the file of authorities cannot be used.
     pub fn ca_certificate(&self) -> Result<Option<CaCertificate>, Failure> {
         self.ca_file.as_deref().map(authorities).transpose()
+    }
+
+    /// What the library shows.
+    ///
+    /// # Errors
+    /// When the files cannot be used.
+    pub fn client_identity(&self) -> Result<Option<ClientIdentity>, Failure> {
+        let (Some(certificate), Some(key)) = (&self.client_cert, &self.client_key) else { return Ok(None) };
+        let read = |flag: &str, path: &Path| {
+            let wrong = |error| Failure::Usage(format!("{flag} {}: {error}", path.display()));
+            std::fs::read(path).map_err(wrong)
+        };
+        let pems = (read("--client-cert", certificate)?, read("--client-key", key)?);
+        let identity = ClientIdentity::from_pem(&pems.0, &pems.1);
+        identity.map(Some).map_err(|error| Failure::Usage(format!("--client-cert and --client-key: {error}")))
     }
 }
 
@@ -331,45 +358,4 @@ fn display_name_from(login: &str) -> String {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_argument_definitions_are_consistent() {
-        Cli::command().debug_assert();
-    }
-
-    #[test]
-    fn a_user_name_becomes_a_display_name_within_the_limit() {
-        assert_eq!(display_name_from("ada"), "ada");
-        assert_eq!(display_name_from("a\u{1b}[31m"), "a31m");
-        assert_eq!(display_name_from(""), "guest");
-        assert_eq!(display_name_from(&"ä".repeat(60)).len(), 64);
-    }
-
-    #[test]
-    fn our_own_help_fits_a_terminal_of_80_columns() {
-        let help =
-            [EXAMPLES_HELP, JOIN_HELP, JSON_HELP, DOCTOR_HELP, crate::rooms::JSON_HELP, EXIT_CODES_HELP];
-        for line in help.iter().flat_map(|text| text.lines()) {
-            assert!(line.len() <= 80, "{line}");
-        }
-    }
-
-    #[test]
-    fn plain_and_json_exclude_each_other() {
-        assert!(Cli::try_parse_from(["patchcord", "join", "lobby", "--plain", "--json"]).is_err());
-    }
-
-    #[test]
-    fn the_flags_reach_the_peer_library() {
-        let line = ["patchcord", "join", "lobby", "-s", "host", "-n", "ada", "--wait", "--relay-only"];
-        let Command::Join(join) = Cli::try_parse_from(line).unwrap().command else { panic!("not join") };
-        let place = Place::Open(join.room.unwrap());
-        let config = join.session.peer_config(&join.server.server, &place).unwrap();
-        assert_eq!((config.server.as_str(), config.room.as_str()), ("http://host:50051", "lobby"));
-        assert_eq!(config.display_name, "ada");
-        assert_eq!(config.connect_policy, ConnectPolicy::Manual);
-        assert_eq!(config.ice_transport_policy, IceTransportPolicy::Relay);
-    }
-}
+mod tests;

@@ -137,6 +137,10 @@ fn after_join(error: &JoinError) -> String {
 fn after_inspect(error: &InspectError) -> &'static str {
     match error {
         InspectError::Unreachable { reason, .. } => flag_for(reason),
+        InspectError::NotPermitted { message } if message.contains("certificate") => {
+            " (--client-cert PATH --client-key PATH)"
+        }
+        InspectError::NotPermitted { .. } => " (--admin-token-file PATH, or PATCHCORD_ADMIN_TOKEN)",
         InspectError::Refused(reason) if reason.contains("not implemented") => {
             "; is this its admin address (port 50052 unless chosen otherwise)?"
         }
@@ -145,9 +149,12 @@ fn after_inspect(error: &InspectError) -> &'static str {
 }
 
 fn flag_for(reason: &str) -> &'static str {
-    match reason.ends_with("trust the certificate of its authority") {
-        true => " (--ca-file PATH)",
-        false => "",
+    if reason.ends_with("trust the certificate of its authority") {
+        " (--ca-file PATH)"
+    } else if reason.contains("certificate of yours") || reason.contains("your certificate") {
+        " (--client-cert PATH --client-key PATH)"
+    } else {
+        ""
     }
 }
 
@@ -156,7 +163,11 @@ impl Failure {
     pub fn exit(&self) -> Exit {
         match self {
             Self::Join(JoinError::InvalidServer { .. })
-            | Self::Inspect(InspectError::InvalidServer { .. }) => Exit::Usage,
+            | Self::Inspect(
+                InspectError::InvalidServer { .. }
+                | InspectError::SecretInClear(_)
+                | InspectError::InvalidKey,
+            ) => Exit::Usage,
             Self::Usage(_) | Self::Join(JoinError::SecretInClear(_) | JoinError::NoToken { .. }) => {
                 Exit::Usage
             }
@@ -185,6 +196,8 @@ impl Failure {
             Self::Join(JoinError::NoToken { .. }) => "no_token",
             Self::Join(JoinError::Timeout { .. }) => "join_timeout",
             Self::Join(JoinError::Refused { .. }) | Self::Inspect(InspectError::Refused(_)) => "refused",
+            Self::Inspect(InspectError::InvalidKey) => "usage",
+            Self::Inspect(InspectError::NotPermitted { .. }) => "not_permitted",
             Self::Join(JoinError::StreamEnded { .. }) => "stream_ended",
             Self::Join(JoinError::Engine(_)) => "engine",
             Self::Bind { .. } => "cannot_bind",

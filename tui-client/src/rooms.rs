@@ -13,7 +13,7 @@ use crossterm::{
     QueueableCommand, cursor,
     terminal::{self, Clear, ClearType},
 };
-use patchcord_peer::{InspectError, Inspector, RoomChange};
+use patchcord_peer::{InspectConfig, InspectError, Inspector, RoomChange};
 use tokio::{sync::mpsc, time::MissedTickBehavior};
 
 use crate::{
@@ -42,7 +42,8 @@ pub const JSON_HELP: &str = r#"JSON:
   room_activity   room, counters
   room_closed     room
   error           code, message
-                    the last line; code: invalid_server, unreachable, refused"#;
+                    the last line; code: invalid_server, unreachable, refused,
+                    not_permitted, secret_in_clear"#;
 
 /// How often ages are drawn anew on a terminal.
 const AGE_INTERVAL: Duration = Duration::from_secs(1);
@@ -59,8 +60,12 @@ pub async fn run(args: &RoomsArgs) -> Result<Exit, Failure> {
 }
 
 async fn show(args: &RoomsArgs) -> Result<(), Failure> {
-    let ca_certificate = args.trust.ca_certificate()?;
-    let mut inspector = Inspector::connect(&args.admin, ca_certificate.as_ref()).await?;
+    let config = InspectConfig {
+        ca_certificate: args.trust.ca_certificate()?,
+        client_identity: args.trust.client_identity()?,
+        key: args.key.read()?,
+    };
+    let mut inspector = Inspector::connect(&args.admin, &config).await?;
     if args.watch {
         let changes = inspector.watch(&args.prefix).await?;
         return match (args.json, io::stdout().is_terminal()) {

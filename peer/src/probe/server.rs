@@ -56,7 +56,8 @@ pub(super) async fn walk(config: &Config, findings: &mpsc::Sender<Finding>) -> O
         return nothing;
     }
 
-    let channel = match connect(&config.server, config.ca_certificate.as_ref()).await {
+    let (ca_certificate, client_identity) = (config.ca_certificate.as_ref(), config.client_identity.as_ref());
+    let channel = match connect(&config.server, ca_certificate, client_identity).await {
         Ok(channel) => channel,
         Err(no_way) => {
             let failed = if secured {
@@ -68,13 +69,18 @@ pub(super) async fn walk(config: &Config, findings: &mpsc::Sender<Finding>) -> O
             return nothing;
         }
     };
-    if secured {
-        tell(Finding::Tls { outcome: Ok(()) }).await?;
-    }
     let (outcome, offset) = match health(channel.clone()).await {
         Ok((took, offset)) => (Ok(took), offset),
         Err(trouble) => (Err(trouble), None),
     };
+    if secured {
+        // In TLS 1.3 what the server thinks of our certificate comes with its first answer.
+        if let Err(trouble @ Trouble::Tls(_)) = outcome {
+            tell(Finding::Tls { outcome: Err(trouble) }).await?;
+            return nothing;
+        }
+        tell(Finding::Tls { outcome: Ok(()) }).await?;
+    }
     let is_spoken = outcome.is_ok();
     tell(Finding::Grpc { outcome }).await?;
     if !is_spoken {
@@ -159,7 +165,8 @@ async fn health(channel: Channel) -> Result<(Duration, Option<ClockOffset>), Tro
 pub(super) fn other_protocol(status: &tonic::Status) -> Trouble {
     let said = match std::error::Error::source(status) {
         Some(cause) => match what_failed(cause) {
-            NoWay::Network(said) | NoWay::Tls(said) => said,
+            NoWay::Tls(reason) => return Trouble::Tls(reason),
+            NoWay::Network(said) => said,
             NoWay::InvalidUrl => describe(status),
         },
         None => describe(status),

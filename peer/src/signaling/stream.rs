@@ -21,7 +21,7 @@ use tonic::{
 
 use super::wire::describe;
 use crate::{
-    AccessToken, CaCertificate, JoinError,
+    AccessToken, CaCertificate, ClientIdentity, JoinError,
     endpoint::{self, NoWay, may_carry_secret, printable},
 };
 
@@ -35,12 +35,14 @@ pub(super) struct Server {
     pub url: String,
     pub ca_certificate: Option<CaCertificate>,
     pub access_token: Option<AccessToken>,
+    pub client_identity: Option<ClientIdentity>,
     pub connect: Connect,
 }
 
 impl Server {
     async fn channel(&self) -> Result<Channel, NoWay> {
-        let endpoint = endpoint::endpoint(&self.url, self.ca_certificate.as_ref())?;
+        let endpoint =
+            endpoint::endpoint(&self.url, self.ca_certificate.as_ref(), self.client_identity.as_ref())?;
         (self.connect)(endpoint).await.map_err(|error| endpoint::what_failed(&error))
     }
 
@@ -110,7 +112,7 @@ pub(super) async fn open(
         .max_decoding_message_size(SIGNAL_RESPONSE_BYTES_MAX)
         .signal(ReceiverStream::new(request_rx))
         .await
-        .map_err(|status| ended(&url, &status))?
+        .map_err(|status| not_let_in(&url, &status).unwrap_or_else(|| ended(&url, &status)))?
         .into_inner();
     let mut stream = Stream { requests, responses };
     let mut answer = stream.answer(&url).await?;
@@ -125,7 +127,8 @@ pub(super) async fn open(
 
 impl Stream {
     async fn answer(&mut self, url: &str) -> Result<SignalResponse, Failure> {
-        let answer = self.responses.message().await.map_err(|status| ended(url, &status))?;
+        let not_begun = |status| not_let_in(url, &status).unwrap_or_else(|| ended(url, &status));
+        let answer = self.responses.message().await.map_err(not_begun)?;
         Ok(answer.unwrap_or_default())
     }
 }
@@ -169,6 +172,14 @@ pub(super) fn speaks_otherwise(url: &str) -> JoinError {
 
 fn ended(url: &str, status: &tonic::Status) -> JoinError {
     JoinError::StreamEnded { url: url.to_owned(), reason: describe(status) }
+}
+
+/// In TLS 1.3 a client is done before the server has looked at its certificate, so it hears of it here.
+fn not_let_in(url: &str, status: &tonic::Status) -> Option<JoinError> {
+    match endpoint::what_failed(std::error::Error::source(status)?) {
+        NoWay::Tls(reason) => Some(JoinError::Unreachable { url: url.to_owned(), reason }),
+        NoWay::InvalidUrl | NoWay::Network(_) => None,
+    }
 }
 
 fn is_session_unknown(answer: &SignalResponse) -> bool {

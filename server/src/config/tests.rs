@@ -1,4 +1,4 @@
-//! Flags, variables and defaults agree, and what is wrong is named.
+//! Defaults, and what is said of settings that are wrong.
 
 use super::*;
 

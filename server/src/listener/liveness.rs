@@ -49,9 +49,15 @@ impl Liveness {
         Self { preface_missing: PREFACE_BYTES, since: now, in_grace: false, timer }
     }
 
-    /// So much was received.
+    /// So much of what is spoken was received.
     pub fn note_received(&mut self, bytes: usize, now: Instant) {
         self.preface_missing = self.preface_missing.saturating_sub(bytes);
+        self.note_sign_of_life(now);
+    }
+
+    /// Something was received. Before the preface is whole that buys no time: a handshake of TLS is as long as
+    /// somebody likes.
+    pub fn note_sign_of_life(&mut self, now: Instant) {
         if self.preface_missing == 0 {
             self.since = now;
             self.in_grace = false;

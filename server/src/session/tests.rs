@@ -109,7 +109,7 @@ async fn serve() -> (Arc<Exchange>, SocketAddr) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     let (routes, _) = doors::public_routes(&exchange).unwrap();
-    let incoming = Incoming::public(listener, &config, &metrics, &CancellationToken::new());
+    let incoming = Incoming::public(listener, &config, None, &metrics, &CancellationToken::new());
     tokio::spawn(doors::transport(&config).add_routes(routes).serve_with_incoming(incoming));
     (exchange, address)
 }

@@ -5,6 +5,7 @@
 
 pub mod process;
 pub mod raw;
+pub mod tls;
 
 use std::{net::SocketAddr, time::Duration};
 
@@ -109,9 +110,14 @@ pub async fn connect(address: SocketAddr) -> Channel {
 
 /// The plainest HTTP/1.1 client there is.
 pub async fn http_get(address: SocketAddr, path: &str) -> (u16, String) {
+    http_get_with(address, path, "").await
+}
+
+/// With lines of the head, each with its end.
+pub async fn http_get_with(address: SocketAddr, path: &str, lines: &str) -> (u16, String) {
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
     let mut socket = tokio::net::TcpStream::connect(address).await.unwrap();
-    let request = format!("GET {path} HTTP/1.1\r\nhost: {address}\r\nconnection: close\r\n\r\n");
+    let request = format!("GET {path} HTTP/1.1\r\nhost: {address}\r\n{lines}connection: close\r\n\r\n");
     socket.write_all(request.as_bytes()).await.unwrap();
     let mut response = String::new();
     timeout(DEADLINE, socket.read_to_string(&mut response)).await.unwrap().unwrap();

@@ -61,6 +61,7 @@ impl Process {
         while doors.len() < 2 {
             let line =
                 timeout(DEADLINE, lines.next_line()).await.unwrap().unwrap().expect("the program ended");
+            log.lock().unwrap().push_str(&format!("{line}\n"));
             let event: serde_json::Value = serde_json::from_str(&line).expect("a log line is JSON");
             if event["message"] == "listening" {
                 let address: SocketAddr = event["address"].as_str().unwrap().parse().unwrap();
@@ -85,7 +86,7 @@ impl Process {
         assert!(status.success());
     }
 
-    /// How it ended, and all it logged after its start.
+    /// How it ended, and all it logged.
     pub async fn ended(mut self) -> (ExitStatus, String) {
         let status = timeout(DEADLINE, self.child.wait()).await.unwrap().unwrap();
         timeout(DEADLINE, self.reading).await.unwrap().unwrap();

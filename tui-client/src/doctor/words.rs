@@ -116,6 +116,11 @@ fn tcp(outcome: &Result<(SocketAddr, Duration), Trouble>) -> Check {
 
 fn tls_advice(trouble: &Trouble) -> &'static str {
     match trouble {
+        Trouble::Tls(reason)
+            if reason.contains("certificate of yours") || reason.contains("your certificate") =>
+        {
+            "The switchboard lets in only who shows a certificate: name yours with --client-cert and --client-key."
+        }
         Trouble::Tls(reason) if reason.contains("authority") => {
             "The switchboard is not trusted: --ca-file names a file with the certificate of its authority."
         }

@@ -1,0 +1,200 @@
+//! Who may use the admin door: whoever has a key, a certificate, or both, as configured. What tells only whether the server
+//! is well is for everybody. Wrong keys are counted, throttled by address, and never logged.
+
+mod keys;
+
+use std::{
+    fmt,
+    net::IpAddr,
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
+
+use axum::{
+    extract::{Request, State},
+    http::{
+        HeaderMap, StatusCode,
+        header::{AUTHORIZATION, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE},
+    },
+    middleware::Next,
+    response::{IntoResponse, Response},
+};
+use tokio::time::Instant;
+use tonic::Status;
+
+use crate::{addresses::AddressThrottle, listener::ConnectionInfo, metrics::Metrics, tokens::Tokens};
+
+pub use keys::{AdminKey, AdminKeys, InvalidName};
+
+/// What probes ask.
+const OPEN_PAGES: [&str; 2] = ["/livez", "/readyz"];
+const OPEN_SERVICE: &str = "/grpc.health.v1.Health/";
+
+/// Whoever was let in, for the log.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Operator {
+    /// The name of the key.
+    key: Option<Arc<str>>,
+    /// Whom the certificate names.
+    certificate: Option<String>,
+}
+
+impl fmt::Display for Operator {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match (&self.key, &self.certificate) {
+            (Some(key), Some(certificate)) => write!(formatter, "key {key}, certificate {certificate}"),
+            (Some(key), None) => write!(formatter, "key {key}"),
+            (None, Some(certificate)) => write!(formatter, "certificate {certificate}"),
+            (None, None) => formatter.write_str("anybody"),
+        }
+    }
+}
+
+/// Why somebody is not let in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Denied {
+    NoCertificate,
+    NoKey,
+    WrongKey,
+    /// Of the address, for so long.
+    TooManyWrongKeys(Duration),
+}
+
+/// Lets operators in.
+pub struct AdminAuth {
+    /// `None` where no key is asked for.
+    keys: Option<Arc<AdminKeys>>,
+    asks_for_certificate: bool,
+    /// Whose tokens are good for a key, if they permit administration.
+    tokens: Option<Arc<Tokens>>,
+    wrong_keys: AddressThrottle,
+    metrics: Arc<Metrics>,
+}
+
+impl AdminAuth {
+    /// By these keys, and by certificates if they are asked for.
+    pub fn new(keys: Option<Arc<AdminKeys>>, asks_for_certificate: bool, metrics: Arc<Metrics>) -> Self {
+        Self { keys, asks_for_certificate, tokens: None, wrong_keys: AddressThrottle::wrong_keys(), metrics }
+    }
+
+    /// Where a key is asked for, a token that permits administration is one.
+    pub fn and_tokens(self, tokens: Option<Arc<Tokens>>) -> Self {
+        Self { tokens, ..self }
+    }
+
+    /// Whether anything is asked for.
+    pub fn asks(&self) -> bool {
+        self.keys.is_some() || self.asks_for_certificate
+    }
+
+    fn bearer_of_token(&self, bearer: &str) -> Option<Arc<str>> {
+        let grant = self.tokens.as_ref()?.admit_operator(bearer, SystemTime::now()).ok()?;
+        Some(format!("token {:?} of {:?}", grant.token_id, grant.subject).into())
+    }
+
+    fn admit(
+        &self,
+        address: IpAddr,
+        certificate: Option<&str>,
+        headers: &HeaderMap,
+        now: Instant,
+    ) -> Result<Operator, Denied> {
+        let certificate = match certificate {
+            None if self.asks_for_certificate => return Err(Denied::NoCertificate),
+            certificate => certificate.map(str::to_owned),
+        };
+        let Some(keys) = &self.keys else { return Ok(Operator { key: None, certificate }) };
+        let bearer = bearer(headers).ok_or(Denied::NoKey)?;
+        // Before it is compared: otherwise a guess that is refused for its frequency is a guess all the same.
+        self.wrong_keys.allows(address, now).map_err(Denied::TooManyWrongKeys)?;
+        let Some(key) = keys.find(bearer).or_else(|| self.bearer_of_token(bearer)) else {
+            // That it was the last for now is told the next time.
+            let _ = self.wrong_keys.take(address, now);
+            return Err(Denied::WrongKey);
+        };
+        Ok(Operator { key: Some(key), certificate })
+    }
+}
+
+/// RFC 6750 section 2.1; the scheme's case does not matter (RFC 9110 section 11.1).
+fn bearer(headers: &HeaderMap) -> Option<&str> {
+    let (scheme, secret) = headers.get(AUTHORIZATION)?.to_str().ok()?.split_once(' ')?;
+    scheme.eq_ignore_ascii_case("bearer").then(|| secret.trim())
+}
+
+/// Lets a request pass that may, with the [`Operator`] that it is of.
+pub async fn authorize(State(auth): State<Arc<AdminAuth>>, mut request: Request, next: Next) -> Response {
+    let path = request.uri().path();
+    if OPEN_PAGES.contains(&path) || path.starts_with(OPEN_SERVICE) {
+        return next.run(request).await;
+    }
+    let Some(info) = request.extensions().get::<ConnectionInfo>() else {
+        return Status::internal("the connection is not known").into_http();
+    };
+    match auth.admit(info.peer_address.ip(), info.client(), request.headers(), Instant::now()) {
+        Ok(operator) => {
+            request.extensions_mut().insert(operator);
+            next.run(request).await
+        }
+        Err(denied) => {
+            auth.metrics.count_denied(denied.as_str());
+            tracing::debug!(address = %info.peer_address, reason = denied.as_str(), "operator not let in");
+            denied.response(request.headers())
+        }
+    }
+}
+
+impl Denied {
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::NoCertificate => "no_certificate",
+            Self::NoKey => "no_key",
+            Self::WrongKey => "wrong_key",
+            Self::TooManyWrongKeys(_) => "too_many_wrong_keys",
+        }
+    }
+
+    /// What to do about it.
+    fn message(self) -> String {
+        match self {
+            Self::NoCertificate => {
+                "the admin door asks for a client certificate: show one of the authority that it knows"
+                    .to_owned()
+            }
+            Self::NoKey => {
+                "the admin door asks for a key: send the header authorization: Bearer KEY".to_owned()
+            }
+            Self::WrongKey => "the admin door does not know this key: it may have been replaced".to_owned(),
+            Self::TooManyWrongKeys(wait) => {
+                format!("too many wrong keys came from this address: wait {} s", seconds(wait))
+            }
+        }
+    }
+
+    /// In gRPC or plain HTTP, as was asked.
+    fn response(self, headers: &HeaderMap) -> Response {
+        let is_grpc =
+            headers.get(CONTENT_TYPE).is_some_and(|kind| kind.as_bytes().starts_with(b"application/grpc"));
+        let message = self.message();
+        match (is_grpc, self) {
+            (true, Self::TooManyWrongKeys(_)) => Status::resource_exhausted(message).into_http(),
+            (true, _) => Status::unauthenticated(message).into_http(),
+            (false, Self::TooManyWrongKeys(wait)) => {
+                let after = [(RETRY_AFTER, seconds(wait).to_string())];
+                (StatusCode::TOO_MANY_REQUESTS, after, message + "\n").into_response()
+            }
+            (false, Self::NoCertificate) => (StatusCode::FORBIDDEN, message + "\n").into_response(),
+            (false, _) => {
+                let challenge = [(WWW_AUTHENTICATE, "Bearer")];
+                (StatusCode::UNAUTHORIZED, challenge, message + "\n").into_response()
+            }
+        }
+    }
+}
+
+fn seconds(wait: Duration) -> u64 {
+    wait.as_secs_f64().ceil().max(1.0) as u64
+}
+
+#[cfg(test)]
+mod tests;

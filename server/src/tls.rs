@@ -1,0 +1,192 @@
+//! The TLS of a door: read as a whole from its files, checked before it is used, and replaced as a whole when they
+//! change. A connection keeps what it began with.
+
+mod certificate;
+
+use std::{fs, path::Path, sync::Arc};
+
+use parking_lot::RwLock;
+use rustls::{
+    RootCertStore, ServerConfig,
+    crypto::{CryptoProvider, ring},
+    pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject},
+    server::{NoServerSessionStorage, WebPkiClientVerifier, danger::ClientCertVerifier},
+};
+
+use crate::{
+    config::TlsFiles,
+    error::{ConfigError, Flag},
+    reload::Reload,
+};
+
+pub use certificate::name_of;
+
+/// Which door it is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TlsDoor {
+    /// Speaks gRPC alone. Whoever must show a certificate and does not is not let in.
+    Public,
+    /// Speaks HTTP/1.1 too. Whoever shows no certificate is let in for the probes: see `auth`.
+    Admin,
+}
+
+/// The TLS of a door.
+pub struct Tls {
+    door: TlsDoor,
+    files: TlsFiles,
+    config: RwLock<Arc<ServerConfig>>,
+}
+
+/// What was read.
+pub struct Read {
+    config: Arc<ServerConfig>,
+    /// Whom the certificate is for and how long.
+    now: String,
+    /// What an operator should know about it.
+    warnings: Vec<String>,
+}
+
+impl Tls {
+    /// As the files are.
+    ///
+    /// # Errors
+    /// What is wrong with them.
+    pub fn new(door: TlsDoor, files: TlsFiles) -> Result<Self, ConfigError> {
+        let read = read(door, &files)?;
+        tracing::info!(door = door.as_str(), certificate = read.now, "TLS");
+        read.warn(door);
+        Ok(Self { door, files, config: RwLock::new(read.config) })
+    }
+
+    /// For the next connection.
+    pub fn config(&self) -> Arc<ServerConfig> {
+        Arc::clone(&self.config.read())
+    }
+
+    /// Whether clients are asked for a certificate.
+    pub fn asks_for_certificates(&self) -> bool {
+        self.files.client_ca.is_some()
+    }
+}
+
+impl Reload for Tls {
+    fn name(&self) -> &'static str {
+        match self.door {
+            TlsDoor::Public => "public_tls",
+            TlsDoor::Admin => "admin_tls",
+        }
+    }
+
+    fn files(&self) -> Vec<std::path::PathBuf> {
+        let client_ca = self.files.client_ca.iter().map(|(_, path)| path);
+        [&self.files.certificate, &self.files.key].into_iter().chain(client_ca).cloned().collect()
+    }
+
+    fn reload(&self) -> Result<String, ConfigError> {
+        let read = read(self.door, &self.files)?;
+        read.warn(self.door);
+        *self.config.write() = read.config;
+        Ok(read.now)
+    }
+}
+
+impl TlsDoor {
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::Public => "public",
+            Self::Admin => "admin",
+        }
+    }
+
+    fn protocols(self) -> Vec<Vec<u8>> {
+        match self {
+            Self::Public => vec![b"h2".to_vec()],
+            Self::Admin => vec![b"h2".to_vec(), b"http/1.1".to_vec()],
+        }
+    }
+}
+
+impl Read {
+    fn warn(&self, door: TlsDoor) {
+        for warning in &self.warnings {
+            tracing::warn!(door = door.as_str(), "{warning}");
+        }
+    }
+}
+
+/// What the files make.
+///
+/// # Errors
+/// What is wrong with them.
+pub fn read(door: TlsDoor, files: &TlsFiles) -> Result<Read, ConfigError> {
+    let (cert_flag, key_flag) =
+        (Flag::new("--tls-cert", &files.certificate), Flag::new("--tls-key", &files.key));
+    let chain = certificates(&cert_flag)?;
+    let key = PrivateKeyDer::from_pem_slice(&key_flag.read()?)
+        .map_err(|_| key_flag.unusable("there is no private key in PEM form in it"))?;
+    let leaf = certificate::describe(&chain[0]).map_err(|reason| cert_flag.unusable(reason))?;
+    let mut warnings = leaf.warnings(&files.certificate);
+    warnings.extend(readable_by_all(&files.key));
+    let provider = Arc::new(ring::default_provider());
+    let verifier = client_verifier(door, files, &provider)?;
+    let mut config = ServerConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .map_err(|error| cert_flag.unusable(error))?
+        .with_client_cert_verifier(verifier)
+        .with_single_cert(chain, key)
+        .map_err(|error| match error {
+            rustls::Error::InconsistentKeys(_) => key_flag
+                .unusable(format!("it is not the key of the certificate in {}", files.certificate.display())),
+            error => key_flag.unusable(error),
+        })?;
+    config.alpn_protocols = door.protocols();
+    // Every connection is a whole handshake: nothing is kept for those that may come back, and a client's certificate
+    // is looked at each time, by the authorities that are trusted then.
+    config.session_storage = Arc::new(NoServerSessionStorage {});
+    config.send_tls13_tickets = 0;
+    Ok(Read { config: Arc::new(config), now: leaf.to_string(), warnings })
+}
+
+fn certificates(flag: &Flag<'_>) -> Result<Vec<CertificateDer<'static>>, ConfigError> {
+    let pem = flag.read()?;
+    let certificates: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&pem).collect();
+    match certificates {
+        Ok(certificates) if !certificates.is_empty() => Ok(certificates),
+        Ok(_) | Err(_) => Err(flag.unusable("there is no certificate in PEM form in it")),
+    }
+}
+
+fn client_verifier(
+    door: TlsDoor,
+    files: &TlsFiles,
+    provider: &Arc<CryptoProvider>,
+) -> Result<Arc<dyn ClientCertVerifier>, ConfigError> {
+    let Some((flag, path)) = &files.client_ca else { return Ok(WebPkiClientVerifier::no_client_auth()) };
+    let flag = Flag::new(flag, path);
+    let mut roots = RootCertStore::empty();
+    for certificate in certificates(&flag)? {
+        roots.add(certificate).map_err(|error| flag.unusable(error))?;
+    }
+    let builder = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), Arc::clone(provider));
+    let builder = match door {
+        TlsDoor::Public => builder,
+        TlsDoor::Admin => builder.allow_unauthenticated(),
+    };
+    builder.build().map_err(|error| flag.unusable(error))
+}
+
+#[cfg(unix)]
+fn readable_by_all(key: &Path) -> Option<String> {
+    use std::os::unix::fs::PermissionsExt;
+    let mode = fs::metadata(key).ok()?.permissions().mode();
+    let advice = "every user of this machine can read it: chmod o-r";
+    (mode & 0o004 != 0).then(|| format!("--tls-key: {}: {advice}", key.display()))
+}
+
+#[cfg(not(unix))]
+fn readable_by_all(_key: &Path) -> Option<String> {
+    None
+}
+
+#[cfg(test)]
+mod tests;
