@@ -61,7 +61,7 @@ fn each_door_lists_its_own_services() {
     assert!(!admin.contains("SignalingService"), "{admin}");
 
     let methods = run(&[&server.admin, "list", ROOMS]).unwrap();
-    let expected = ["CloseRoom", "GetRoom", "ListRooms", "RemovePeer", "WatchRooms"];
+    let expected = ["CloseRoom", "GetRoom", "ListRooms", "RemovePeer", "RevokeToken", "WatchRooms"];
     assert_eq!(methods.lines().collect::<Vec<_>>(), expected.map(|method| format!("{ROOMS}.{method}")));
     let described = run(&[&server.admin, "describe", &format!("{ROOMS}.WatchRooms")]).unwrap();
     assert!(described.contains("returns ( stream .patchcord.v1.WatchRoomsResponse )"), "{described}");
@@ -194,4 +194,36 @@ fn a_closed_room_is_empty_and_gone() {
     }
     let gone = call(&server.admin, &format!("{ROOMS}/GetRoom"), json!({"name": "lobby"})).unwrap_err();
     assert!(gone.contains("NotFound"), "{gone}");
+}
+
+#[test]
+fn an_operator_makes_tokens_lets_in_by_them_and_takes_them_back() {
+    let folder = tempfile::tempdir().unwrap();
+    let keys = folder.path().join("keys");
+    let keys = keys.to_str().unwrap();
+    let tool = |arguments: &[&str]| {
+        let output = child::program("patchcord-server").args(arguments).output().unwrap();
+        assert!(output.status.success(), "{output:?}");
+        String::from_utf8(output.stdout).unwrap().trim().to_owned()
+    };
+    tool(&["key", "--kid", "north", "--file", keys]);
+    let token = tool(&["token", "--key-file", keys, "--room", "lobby", "--ttl", "10m", "--sub", "ana"]);
+    let server = Server::start_with(&["--token-keys-file", keys]);
+    let mut peer =
+        Child::start("ana", &mut grpcurl(&["-d", "@", &server.public, &format!("{SIGNALING}/Signal")]));
+    let join = json!({"room": "lobby", "displayName": "ana"});
+    peer.say(json!({"seq": 1, "join": join}).to_string());
+    let rejected = peer.until_value("rejected", |response| response.get("rejected").cloned());
+    assert_eq!((&rejected["code"], &rejected["reason"]), (&json!("CODE_NOT_PERMITTED"), &json!("missing")));
+    let join = json!({"room": "lobby", "displayName": "ana", "accessToken": token});
+    peer.say(json!({"seq": 2, "join": join}).to_string());
+    let joined = peer.until_value("joined", |response| response.get("joined").cloned());
+    assert_eq!(joined["permissions"], json!(["join", "create", "send", "turn"]));
+    let room = call(&server.admin, &format!("{ROOMS}/GetRoom"), json!({"name": "lobby"})).unwrap();
+    assert_eq!(room["room"]["peers"][0]["subject"], "ana");
+    let token_id = &room["room"]["peers"][0]["tokenId"];
+    let revoked =
+        call(&server.admin, &format!("{ROOMS}/RevokeToken"), json!({"token_id": token_id})).unwrap();
+    assert_eq!(revoked["sessionsEnded"], 1);
+    peer.until_value("goAway", |response| response.get("goAway").cloned());
 }

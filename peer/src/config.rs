@@ -2,7 +2,7 @@
 
 use std::{net::IpAddr, time::Duration};
 
-use crate::{CaCertificate, ClientIdentity, Code, Identity, Judge, Seal, seal::SERVER_NAME};
+use crate::{AccessToken, CaCertificate, ClientCertificate, Code, Identity, Judge, Seal, seal::SERVER_NAME};
 
 /// How to join a room. Start from [`Config::new`] and change what differs.
 #[derive(Clone, Debug)]
@@ -11,8 +11,10 @@ pub struct Config {
     pub server: String,
     /// For `https`: trusted beside the platform's authorities, as for a server with a certificate of its own.
     pub ca_certificate: Option<CaCertificate>,
+    /// For a server that asks who may join. It is not sent in clear, but to this machine itself.
+    pub access_token: Option<AccessToken>,
     /// For `https`: shown to a server that asks for a certificate.
-    pub client_identity: Option<ClientIdentity>,
+    pub client_certificate: Option<ClientCertificate>,
     /// The room's name; the server's limit is 128 bytes of printable UTF-8.
     pub room: String,
     /// For a sealed room: then `room` is the locator of its code, and the server learns no name, description or candidate.
@@ -57,7 +59,8 @@ impl Config {
         Self {
             server: server.into(),
             ca_certificate: None,
-            client_identity: None,
+            access_token: None,
+            client_certificate: None,
             room: room.into(),
             seal: None,
             identity: None,

@@ -3,7 +3,7 @@
 //! Over TLS the platform's roots are trusted, not a list built into the program: so are the authorities that an
 //! organisation installs, and one that the platform withdraws is not. `SSL_CERT_FILE` replaces them.
 
-mod identity;
+mod client_certificate;
 mod refusal;
 
 use std::{error::Error, sync::Arc, time::Duration};
@@ -11,7 +11,7 @@ use std::{error::Error, sync::Arc, time::Duration};
 use rustls::{AlertDescription, CertificateError, pki_types::CertificateDer, pki_types::pem::PemObject};
 use tonic::transport::{Certificate, Channel, ClientTlsConfig, Endpoint};
 
-pub use identity::{ClientIdentity, NoClientIdentity};
+pub use client_certificate::{ClientCertificate, NoClientCertificate};
 pub(crate) use refusal::why_closed;
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
@@ -96,16 +96,16 @@ pub(crate) enum NoWay {
 pub(crate) async fn connect(
     url: &str,
     ca_certificate: Option<&CaCertificate>,
-    client_identity: Option<&ClientIdentity>,
+    client_certificate: Option<&ClientCertificate>,
 ) -> Result<Channel, NoWay> {
-    endpoint(url, ca_certificate, client_identity)?.connect().await.map_err(|error| what_failed(&error))
+    endpoint(url, ca_certificate, client_certificate)?.connect().await.map_err(|error| what_failed(&error))
 }
 
 /// The server at `url`, with our limits.
 pub(crate) fn endpoint(
     url: &str,
     ca_certificate: Option<&CaCertificate>,
-    client_identity: Option<&ClientIdentity>,
+    client_certificate: Option<&ClientCertificate>,
 ) -> Result<Endpoint, NoWay> {
     let uri: http::Uri = url.parse().map_err(|_| NoWay::InvalidUrl)?;
     if uri.host().is_none() {
@@ -122,17 +122,17 @@ pub(crate) fn endpoint(
         .keep_alive_timeout(KEEPALIVE_TIMEOUT)
         .keep_alive_while_idle(true)
         .tcp_nodelay(true);
-    if secured { over_tls(plain, ca_certificate, client_identity) } else { Ok(plain) }
+    if secured { over_tls(plain, ca_certificate, client_certificate) } else { Ok(plain) }
 }
 
 fn over_tls(
     endpoint: Endpoint,
     ca_certificate: Option<&CaCertificate>,
-    client_identity: Option<&ClientIdentity>,
+    client_certificate: Option<&ClientCertificate>,
 ) -> Result<Endpoint, NoWay> {
     let tls = ClientTlsConfig::new().timeout(CONNECT_TIMEOUT);
-    let tls = match client_identity {
-        Some(client_identity) => tls.identity(client_identity.for_tonic()),
+    let tls = match client_certificate {
+        Some(client_certificate) => tls.identity(client_certificate.for_tonic()),
         None => tls,
     };
     let tls = match ca_certificate {
@@ -154,7 +154,7 @@ fn over_tls(
 /// For a stream of our own over TLS, with the same trust.
 pub(crate) fn tls_connector(
     ca_certificate: Option<&CaCertificate>,
-    client_identity: Option<&ClientIdentity>,
+    client_certificate: Option<&ClientCertificate>,
 ) -> std::io::Result<tokio_rustls::TlsConnector> {
     let mut roots = rustls::RootCertStore::empty();
     // One that the system lists and cannot be read vouches for nobody.
@@ -167,7 +167,7 @@ pub(crate) fn tls_connector(
         .with_safe_default_protocol_versions()
         .map_err(std::io::Error::other)?
         .with_root_certificates(roots);
-    let config = match client_identity.and_then(ClientIdentity::chain_and_key) {
+    let config = match client_certificate.and_then(ClientCertificate::chain_and_key) {
         Some((chain, key)) => builder.with_client_auth_cert(chain, key).map_err(std::io::Error::other)?,
         None => builder.with_no_client_auth(),
     };

@@ -27,6 +27,23 @@ pub enum JoinError {
         /// [`crate::Config::join_timeout`].
         timeout: Duration,
     },
+    /// The token would travel in clear. Nothing was sent.
+    #[error(transparent)]
+    SecretInClear(#[from] crate::SecretInClear),
+    /// The token could not be had.
+    #[error("cannot get the token: {reason}")]
+    NoToken {
+        /// Where it was to come from, in its words.
+        reason: String,
+    },
+    /// The server does not let us in without a token, or with this one.
+    #[error("not let in: {message}")]
+    NotPermitted {
+        /// Which rule, for programs: as `Rejected.reason` of the contract; empty from an earlier server.
+        reason: String,
+        /// From the server, already escaped.
+        message: String,
+    },
     /// The server refused.
     #[error("the server refused: {message}")]
     Refused {

@@ -15,7 +15,7 @@ use tonic::{
 };
 
 use crate::{
-    CaCertificate, ClientIdentity, InspectError, LeaveReason, PeerId, Untrusted,
+    CaCertificate, ClientCertificate, InspectError, LeaveReason, PeerId, Untrusted,
     endpoint::{self, NoWay, may_carry_secret, why_closed},
     signaling::{describe, leave_reason},
 };
@@ -46,7 +46,7 @@ pub struct InspectConfig {
     /// For `https`: trusted beside the platform's authorities.
     pub ca_certificate: Option<CaCertificate>,
     /// For `https`: shown to a server that asks for a certificate.
-    pub client_identity: Option<ClientIdentity>,
+    pub client_certificate: Option<ClientCertificate>,
     /// The key of an operator. It is not sent in clear, but to this machine itself.
     pub key: Option<String>,
 }
@@ -176,12 +176,12 @@ impl Inspector {
     /// # Errors
     /// When the url does not parse, nobody answers there, or a key would be sent in clear.
     pub async fn connect(url: &str, config: &InspectConfig) -> Result<Self, InspectError> {
-        let InspectConfig { ca_certificate, client_identity, key } = config;
+        let InspectConfig { ca_certificate, client_certificate, key } = config;
         let bearer = Bearer::new(key.as_deref())?;
         if key.is_some() {
             may_carry_secret(url)?;
         }
-        let connecting = endpoint::connect(url, ca_certificate.as_ref(), client_identity.as_ref());
+        let connecting = endpoint::connect(url, ca_certificate.as_ref(), client_certificate.as_ref());
         let channel = connecting.await.map_err(|no_way| match no_way {
             NoWay::InvalidUrl => InspectError::InvalidServer { url: url.into() },
             NoWay::Tls(reason) => InspectError::Unreachable { url: url.into(), reason },
@@ -227,9 +227,9 @@ impl Inspector {
 
     /// A first call that was cut off may have been so by TLS, which gRPC does not tell.
     async fn why_refused(&self, status: &Status) -> InspectError {
-        let (url, InspectConfig { ca_certificate, client_identity, .. }) = &*self.way;
+        let (url, InspectConfig { ca_certificate, client_certificate, .. }) = &*self.way;
         if std::error::Error::source(status).is_some()
-            && let Some(reason) = why_closed(url, ca_certificate.as_ref(), client_identity.as_ref()).await
+            && let Some(reason) = why_closed(url, ca_certificate.as_ref(), client_certificate.as_ref()).await
         {
             return InspectError::Unreachable { url: url.clone(), reason };
         }

@@ -3,6 +3,7 @@
 //! [`Room::join`] gives a handle to say things with and one bounded receiver of [`Event`]s.
 //! Everything that came from other people is [`Untrusted`].
 
+mod access_token;
 mod address_gate;
 mod candidate_gate;
 mod chat;
@@ -41,8 +42,9 @@ mod timeline;
 mod turn_shim;
 mod untrusted;
 
+pub use access_token::AccessToken;
 pub use config::{Config, ConnectPolicy, IceServer, IceTransportPolicy, IpPolicy};
-pub use endpoint::{CaCertificate, ClientIdentity, NoCaCertificate, NoClientIdentity, SecretInClear};
+pub use endpoint::{CaCertificate, ClientCertificate, NoCaCertificate, NoClientCertificate, SecretInClear};
 pub use error::{InspectError, JoinError, SendError};
 pub use event::{
     CandidateType, ConnectionState, DeliveryState, EndReason, Event, LeaveReason, Message, MessageId, Path,

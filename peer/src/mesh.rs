@@ -14,7 +14,7 @@ use tokio::{
 
 use crate::{
     Config, ConnectPolicy, ConnectionReport, Departure, EndReason, Event, IceServer, LeaveReason, MessageId,
-    Peer, PeerId, ProblemCode, Recipients, SendError, ShortString, SignalingState,
+    Peer, PeerId, Recipients, SendError, ShortString, SignalingState,
     chat::OutgoingText,
     link::{Command, EventSender, LinkContext, LinkHandle, Notice},
     signaling::{Signaling, SignalingEvent},
@@ -23,6 +23,7 @@ use crate::{
 mod asks;
 mod leaving;
 mod notices;
+mod rejected;
 mod returning;
 mod typing;
 
@@ -86,6 +87,8 @@ pub(crate) struct Mesh {
     leaving: Option<Leaving>,
     /// Texts that the end of the room keeps from being delivered.
     undelivered: Vec<(MessageId, PeerId)>,
+    /// The user knows that our token does not permit what we send.
+    not_permitted_told: bool,
     /// Told once, when the room is over.
     departure: watch::Sender<Option<Departure>>,
     /// For the user to take; while any are here, nothing that makes more is read.
@@ -126,6 +129,7 @@ impl Mesh {
             typing: Typing::default(),
             leaving: None,
             undelivered: Vec::new(),
+            not_permitted_told: false,
             departure,
             pending: VecDeque::new(),
         }
@@ -308,13 +312,7 @@ impl Mesh {
             SignalingEvent::Rejected { again: Some((server_id, retry_after)), .. } => {
                 self.command_server_id(&server_id, Command::NotRelayed { retry_after });
             }
-            SignalingEvent::Rejected { code, message, again: None } => {
-                // A peer that left while we wrote to it: its PeerLeft says all there is to say.
-                if code != patchcord_proto::v1::signal_response::rejected::Code::NoSuchPeer {
-                    let code = ProblemCode::Rejected;
-                    self.pending.push_back(Event::Problem { code, peer_id: None, message });
-                }
-            }
+            SignalingEvent::Rejected { code, message, again: None } => self.rejected(code, message),
             SignalingEvent::Away { reason } => self.set_signaling_state(SignalingState::Away { reason }),
             SignalingEvent::Resuming => self.set_signaling_state(SignalingState::Resuming),
             SignalingEvent::Resumed { complete, peers, affected } => {

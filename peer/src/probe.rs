@@ -123,6 +123,8 @@ pub struct Signaled {
     pub round_trip: Duration,
     /// STUN and TURN urls that it named.
     pub ice_urls: usize,
+    /// What the token permits; empty when the server asks for none.
+    pub permissions: Vec<String>,
 }
 
 /// Why a step failed. Texts are free of control characters.
@@ -155,6 +157,17 @@ pub enum Trouble {
     /// The server is there and does not serve now.
     #[error("it does not serve at the moment")]
     NotServing,
+    /// The server asks for a token and got none, or does not take this one for a room of our own.
+    #[error("not let in: {message}")]
+    NotPermitted {
+        /// Which rule, for programs: as `Rejected.reason` of the contract; empty from an earlier server.
+        reason: String,
+        /// In the server's words.
+        message: String,
+    },
+    /// The token could not be had, or would travel in clear; it was not sent.
+    #[error("{0}")]
+    Token(String),
     /// The server refused the join.
     #[error("the server refused: {0}")]
     Refused(String),

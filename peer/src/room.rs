@@ -60,6 +60,15 @@ pub struct RoomInfo {
     pub peers: Vec<Peer>,
     /// Program and version of the server, free of control characters.
     pub server: String,
+    /// What our token permits, such as "send"; empty when the server asks for none.
+    pub permissions: Vec<String>,
+}
+
+impl RoomInfo {
+    /// Whether we may connect to others.
+    pub fn may_send(&self) -> bool {
+        self.permissions.is_empty() || self.permissions.iter().any(|name| name == "send")
+    }
 }
 
 /// For whom a text is.
@@ -113,7 +122,7 @@ impl Room {
     ///
     /// # Errors
     /// When the server cannot be reached, does not answer in time, or refuses.
-    pub async fn join(config: Config) -> Result<(Self, mpsc::Receiver<Event>), JoinError> {
+    pub async fn join(mut config: Config) -> Result<(Self, mpsc::Receiver<Event>), JoinError> {
         let (signaling, joined, responses) = Signaling::join(&config).await?;
         let info = Arc::new(RoomInfo {
             peer_id: joined.peer_id.clone(),
@@ -121,7 +130,12 @@ impl Room {
             display_name: config.display_name.clone(),
             peers: joined.peers.clone(),
             server: joined.server,
+            permissions: joined.permissions,
         });
+        if !info.may_send() {
+            // The server would refuse each offer.
+            config.connect_policy = ConnectPolicy::Manual;
+        }
         let (event_tx, events) = mpsc::channel(EVENTS_MAX);
         let (notice_tx, notices) = mpsc::channel(NOTICES_MAX);
         let (asks, ask_rx) = mpsc::channel(ASKS_MAX);

@@ -43,6 +43,8 @@ pub(crate) struct Joined {
     pub peers: Vec<Peer>,
     pub ice_servers: Vec<IceServer>,
     pub server: String,
+    /// What a token permits; empty when the server asks for none.
+    pub permissions: Vec<String>,
     /// Empty when the server does not resume sessions.
     pub resume_token: Bytes,
 }
@@ -141,12 +143,14 @@ impl Signaling {
             room: config.room.clone(),
             display_name: config.name_for_server().to_owned(),
             user_agent: config.user_agent.clone(),
+            // The newest at each join.
             access_token: String::new(),
         };
         let server = Server {
             url: config.server.clone(),
             ca_certificate: config.ca_certificate.clone(),
-            client_identity: config.client_identity.clone(),
+            access_token: config.access_token.clone(),
+            client_certificate: config.client_certificate.clone(),
             connect,
         };
         let (stream, opening) =
@@ -190,7 +194,7 @@ impl Signaling {
 
 /// A stream that ended before it began may have been cut off by TLS, which gRPC does not tell.
 async fn why_ended(config: &Config, url: String, reason: String) -> JoinError {
-    match why_closed(&url, config.ca_certificate.as_ref(), config.client_identity.as_ref()).await {
+    match why_closed(&url, config.ca_certificate.as_ref(), config.client_certificate.as_ref()).await {
         Some(reason) => JoinError::Unreachable { url, reason },
         None => JoinError::StreamEnded { url, reason },
     }

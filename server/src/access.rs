@@ -11,6 +11,7 @@ use crate::{
     metrics::Metrics,
     reload::{Reload, Reloads},
     tls::{Tls, TlsDoor},
+    tokens::Tokens,
 };
 
 /// The locks of a server.
@@ -25,7 +26,12 @@ pub struct Access {
 
 impl Access {
     /// As the configuration says; what comes from files can be read again.
-    pub fn new(config: &Config, metrics: &Arc<Metrics>, reloads: &mut Reloads) -> Result<Self, ConfigError> {
+    pub fn new(
+        config: &Config,
+        tokens: Option<Arc<Tokens>>,
+        metrics: &Arc<Metrics>,
+        reloads: &mut Reloads,
+    ) -> Result<Self, ConfigError> {
         let tls = |door, files: Option<_>| files.map(|files| Tls::new(door, files).map(Arc::new)).transpose();
         let public_tls = tls(TlsDoor::Public, config.tls.public()?)?;
         let (admin_tls, keys) = match config.no_admin {
@@ -42,7 +48,8 @@ impl Access {
             reloads.add(Arc::clone(keys) as Arc<dyn Reload>);
         }
         let asks_for_certificate = admin_tls.as_ref().is_some_and(|tls| tls.asks_for_certificates());
-        let admin_auth = Arc::new(AdminAuth::new(keys, asks_for_certificate, Arc::clone(metrics)));
+        let admin_auth = AdminAuth::new(keys, asks_for_certificate, Arc::clone(metrics)).and_tokens(tokens);
+        let admin_auth = Arc::new(admin_auth);
         Ok(Self { public_tls, admin_tls, admin_auth })
     }
 
@@ -59,7 +66,12 @@ impl Access {
                 Some(Door { address, tls: self.admin_tls.is_some() })
             }
         };
-        let doors = Doors { public, tokens_required: false, admin, admin_asks: self.admin_auth.asks() };
+        let doors = Doors {
+            public,
+            tokens_required: config.tokens_required(),
+            admin,
+            admin_asks: self.admin_auth.asks(),
+        };
         for warning in exposure::warnings(&doors) {
             tracing::warn!("{warning}");
         }

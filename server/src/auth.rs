@@ -3,7 +3,12 @@
 
 mod keys;
 
-use std::{fmt, net::IpAddr, sync::Arc, time::Duration};
+use std::{
+    fmt,
+    net::IpAddr,
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
 
 use axum::{
     extract::{Request, State},
@@ -17,7 +22,7 @@ use axum::{
 use tokio::time::Instant;
 use tonic::Status;
 
-use crate::{addresses::AddressThrottle, listener::ConnectionInfo, metrics::Metrics};
+use crate::{addresses::AddressThrottle, listener::ConnectionInfo, metrics::Metrics, tokens::Tokens};
 
 pub use keys::{AdminKey, AdminKeys, InvalidName};
 
@@ -60,6 +65,8 @@ pub struct AdminAuth {
     /// `None` where no key is asked for.
     keys: Option<Arc<AdminKeys>>,
     asks_for_certificate: bool,
+    /// Whose tokens are good for a key, if they permit administration.
+    tokens: Option<Arc<Tokens>>,
     wrong_keys: AddressThrottle,
     metrics: Arc<Metrics>,
 }
@@ -67,12 +74,22 @@ pub struct AdminAuth {
 impl AdminAuth {
     /// By these keys, and by certificates if they are asked for.
     pub fn new(keys: Option<Arc<AdminKeys>>, asks_for_certificate: bool, metrics: Arc<Metrics>) -> Self {
-        Self { keys, asks_for_certificate, wrong_keys: AddressThrottle::wrong_keys(), metrics }
+        Self { keys, asks_for_certificate, tokens: None, wrong_keys: AddressThrottle::wrong_keys(), metrics }
+    }
+
+    /// Where a key is asked for, a token that permits administration is one.
+    pub fn and_tokens(self, tokens: Option<Arc<Tokens>>) -> Self {
+        Self { tokens, ..self }
     }
 
     /// Whether anything is asked for.
     pub fn asks(&self) -> bool {
         self.keys.is_some() || self.asks_for_certificate
+    }
+
+    fn bearer_of_token(&self, bearer: &str) -> Option<Arc<str>> {
+        let grant = self.tokens.as_ref()?.admit_operator(bearer, SystemTime::now()).ok()?;
+        Some(format!("token {:?} of {:?}", grant.token_id, grant.subject).into())
     }
 
     fn admit(
@@ -90,7 +107,7 @@ impl AdminAuth {
         let bearer = bearer(headers).ok_or(Denied::NoKey)?;
         // Before it is compared: otherwise a guess that is refused for its frequency is a guess all the same.
         self.wrong_keys.allows(address, now).map_err(Denied::TooManyWrongKeys)?;
-        let Some(key) = keys.find(bearer) else {
+        let Some(key) = keys.find(bearer).or_else(|| self.bearer_of_token(bearer)) else {
             // That it was the last for now is told the next time.
             let _ = self.wrong_keys.take(address, now);
             return Err(Denied::WrongKey);

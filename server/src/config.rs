@@ -20,6 +20,7 @@ use crate::{
     error::ConfigError,
     ice_servers::IceServers,
     tls::{TlsDoor, read as read_tls},
+    tokens::Tokens,
 };
 
 pub use admin::{AdminSettings, KeySources};
@@ -36,6 +37,10 @@ pub const ADMIN_LISTEN_DEFAULT: SocketAddr =
 pub const TURN_TTL_DEFAULT_S: u64 = 300;
 /// Seconds that a peer has to come back after its stream is lost, by default.
 pub const GRACE_TIME_DEFAULT_S: u64 = 30;
+/// What tokens have to be for, by default.
+pub const TOKEN_AUDIENCE_DEFAULT: &str = "patchcord";
+/// Seconds that a token may be good for at most, by default.
+pub const TOKEN_TTL_MAX_DEFAULT_S: u64 = 86_400;
 /// Rooms of a server by default.
 pub const ROOMS_MAX_DEFAULT: usize = 100_000;
 /// Peers of a room by default.
@@ -191,6 +196,23 @@ pub struct Config {
     #[arg(long = "grace-time", env = "PATCHCORD_GRACE_TIME", value_name = "SECONDS", default_value_t = GRACE_TIME_DEFAULT_S)]
     pub grace_time_s: u64,
 
+    /// Let only those join who have a token that is signed with a key of this file, a JWK Set; `patchcord-server key`
+    /// makes one. Keys may be added and taken out while the server runs. [default: everybody may join]
+    #[arg(long, env = "PATCHCORD_TOKEN_KEYS_FILE", value_name = "PATH", value_parser = any_path)]
+    pub token_keys_file: Option<PathBuf>,
+
+    /// What tokens must be for (aud): another name for each server that shares keys with this one.
+    #[arg(long, env = "PATCHCORD_TOKEN_AUDIENCE", value_name = "NAME", default_value = TOKEN_AUDIENCE_DEFAULT)]
+    pub token_audience: String,
+
+    /// Seconds that a token may be good for at most, 60 to 31536000; so long a revoked one is remembered.
+    #[arg(long = "token-ttl-max", env = "PATCHCORD_TOKEN_TTL_MAX", value_name = "SECONDS", default_value_t = TOKEN_TTL_MAX_DEFAULT_S)]
+    pub token_ttl_max_s: u64,
+
+    /// Keep in this file which tokens are revoked, so that a restart does not forget it; it must be this server's own.
+    #[arg(long, env = "PATCHCORD_REVOKED_FILE", value_name = "PATH", value_parser = any_path)]
+    pub revoked_file: Option<PathBuf>,
+
     /// Rooms at one time, 1 to 10000000.
     #[arg(long, env = "PATCHCORD_ROOMS_MAX", value_name = "COUNT", default_value_t = ROOMS_MAX_DEFAULT)]
     pub rooms_max: usize,
@@ -232,6 +254,10 @@ impl Default for Config {
             turn_secret_file: None,
             turn_ttl_s: TURN_TTL_DEFAULT_S,
             grace_time_s: GRACE_TIME_DEFAULT_S,
+            token_keys_file: None,
+            token_audience: TOKEN_AUDIENCE_DEFAULT.to_owned(),
+            token_ttl_max_s: TOKEN_TTL_MAX_DEFAULT_S,
+            revoked_file: None,
             rooms_max: ROOMS_MAX_DEFAULT,
             peers_per_room_max: PEERS_PER_ROOM_MAX_DEFAULT,
             sessions_per_connection_max: SESSIONS_PER_CONNECTION_MAX_DEFAULT,
@@ -254,6 +280,7 @@ impl Config {
         }
         in_range("--turn-ttl", self.turn_ttl_s, 60, 86_400)?;
         in_range("--grace-time", self.grace_time_s, 0, 600)?;
+        in_range("--token-ttl-max", self.token_ttl_max_s, 60, 31_536_000)?;
         in_range("--rooms-max", self.rooms_max as u64, 1, 10_000_000)?;
         in_range("--peers-per-room-max", self.peers_per_room_max as u64, 2, 1_000)?;
         in_range("--sessions-per-connection-max", self.sessions_per_connection_max as u64, 1, 10_000)?;
@@ -267,6 +294,7 @@ impl Config {
         self.turn_secret = self.read_turn_secret()?;
         self.turn_secret_file = None;
         IceServers::new(&self)?;
+        Tokens::check(&self)?;
         Ok(self)
     }
 
@@ -284,6 +312,19 @@ impl Config {
                 Err(source) => Err(ConfigError::TurnSecretFile { path: path.to_owned(), source }),
             },
         }
+    }
+
+    /// Whether only those may join who have a token.
+    pub fn tokens_required(&self) -> bool {
+        self.token_keys_file().is_some()
+    }
+
+    pub(crate) fn token_keys_file(&self) -> Option<&Path> {
+        given(&self.token_keys_file)
+    }
+
+    pub(crate) fn revoked_file(&self) -> Option<&Path> {
+        given(&self.revoked_file)
     }
 
     /// How long a peer whose stream is lost has to come back.

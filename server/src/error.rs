@@ -7,6 +7,8 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use crate::tokens::{KeyFileError, RevokedFileError};
+
 /// Why the configuration is not accepted. Found before anything is bound.
 #[derive(Debug, thiserror::Error)]
 pub enum ConfigError {
@@ -52,6 +54,40 @@ pub enum ConfigError {
     TurnSecretEmpty {
         /// The file.
         path: PathBuf,
+    },
+    /// The file with the keys of tokens cannot be used.
+    #[error("--token-keys-file {}: {reason}", path.display())]
+    TokenKeysFile {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        reason: KeyFileError,
+    },
+    /// A key that can sign has no business on a server that only checks.
+    #[error(
+        "--token-keys-file {}: its key {kid:?} holds the private half (\"d\"), which belongs to who signs alone; give the \
+         server the public one (patchcord-server key --public-file)",
+        path.display()
+    )]
+    TokenKeyPrivate {
+        /// The file.
+        path: PathBuf,
+        /// The key.
+        kid: String,
+    },
+    /// Tokens would be for nobody.
+    #[error("--token-audience is empty")]
+    TokenAudienceEmpty,
+    /// Nothing to revoke.
+    #[error("--revoked-file needs --token-keys-file")]
+    TokenKeysMissing,
+    /// The file with what is revoked cannot be used.
+    #[error("--revoked-file {}: {reason}", path.display())]
+    RevokedFile {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        reason: RevokedFileError,
     },
     /// Half of what belongs together.
     #[error("{flag} needs {needed}")]

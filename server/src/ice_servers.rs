@@ -57,13 +57,13 @@ impl IceServers {
         Ok(Self { stun_urls, turn })
     }
 
-    /// What this peer is told at this time.
-    pub fn issue(&self, peer_id: PeerId, now: SystemTime) -> Issue {
+    /// What this peer is told at this time; credentials only if it may have them.
+    pub fn issue(&self, peer_id: PeerId, may_turn: bool, now: SystemTime) -> Issue {
         let mut servers = Vec::new();
         if !self.stun_urls.is_empty() {
             servers.push(IceServer { urls: self.stun_urls.clone(), ..IceServer::default() });
         }
-        let expire_at = self.turn.as_ref().map(|turn| {
+        let expire_at = self.turn.as_ref().filter(|_| may_turn).map(|turn| {
             let (server, expire_at) = turn.issue(peer_id, now);
             servers.push(server);
             expire_at
@@ -170,7 +170,7 @@ mod tests {
     fn credentials_are_the_peers_own_and_end() {
         let servers = IceServers::new(&config()).unwrap();
         let peer_id = PeerId::from_bits([7; 10]);
-        let issue = servers.issue(peer_id, UNIX_EPOCH + Duration::from_millis(1_000_900));
+        let issue = servers.issue(peer_id, true, UNIX_EPOCH + Duration::from_millis(1_000_900));
         assert_eq!(issue.servers.len(), 2);
         assert_eq!(issue.servers[0].urls, ["stun:stun.example.org:3478"]);
         assert_eq!(issue.servers[0].username, "");
@@ -181,9 +181,16 @@ mod tests {
     }
 
     #[test]
+    fn who_may_not_use_turn_is_told_stun_only() {
+        let issue = IceServers::new(&config()).unwrap().issue(PeerId::random(), false, UNIX_EPOCH);
+        assert_eq!((issue.servers.len(), issue.expire_at), (1, None));
+        assert!(issue.servers[0].credential.is_empty());
+    }
+
+    #[test]
     fn without_turn_nothing_expires() {
         let servers = IceServers::new(&Config { turn_urls: vec![], turn_secret: None, ..config() }).unwrap();
-        let issue = servers.issue(PeerId::random(), UNIX_EPOCH);
+        let issue = servers.issue(PeerId::random(), true, UNIX_EPOCH);
         assert_eq!((issue.servers.len(), issue.expire_at, servers.renewal_interval()), (1, None, None));
     }
 

@@ -25,6 +25,7 @@ mod refusal;
 mod relay;
 mod reload;
 mod resume_token;
+mod revoking;
 mod room;
 mod rooms;
 mod session;
@@ -69,6 +70,7 @@ use signaling::Exchange;
 use stopping::Stopping;
 use store::memory::{Capacity, Memory};
 use switchboard::Switchboard;
+use tokens::{RevokedReload, Tokens};
 
 /// The sockets to serve on.
 #[derive(Debug)]
@@ -152,7 +154,11 @@ impl Node {
         let store = Arc::new(Memory::new(Arc::clone(&switchboard), Capacity::of(&config)));
         let exchange = exchange(&config, Arc::clone(&store), switchboard, metrics)?;
         let mut reloads = Reloads::default();
-        let access = Access::new(&config, &exchange.metrics, &mut reloads)?;
+        if let Some(tokens) = &exchange.tokens {
+            reloads.add(Arc::clone(tokens) as _);
+            reloads.add(Arc::new(RevokedReload(Arc::clone(tokens))));
+        }
+        let access = Access::new(&config, exchange.tokens.clone(), &exchange.metrics, &mut reloads)?;
         let stopping = Stopping::default();
         Ok(Self { config, store, exchange, access, reloads, stopping })
     }
@@ -184,6 +190,7 @@ impl Node {
         let _cut_at_the_latest = stopping.cut.clone().drop_guard();
         let mut tasks = JoinSet::new();
         tasks.spawn(async move { store.report_activity().await });
+        tasks.spawn(revoking::end_what_is_revoked_elsewhere(Arc::clone(&exchange)));
         tasks.spawn(reloads.run(reload_requests, Arc::clone(&exchange.metrics)));
         let public = public.serve(&config, public_connections, &stopping.public);
         let admin = async {
@@ -243,6 +250,7 @@ fn exchange(
         switchboard,
         ice_servers: IceServers::new(config)?,
         metrics,
+        tokens: Tokens::new(config)?,
         limits: config.limits(),
         rooms_max: config.rooms_max,
         peers_per_room_max: config.peers_per_room_max,

@@ -7,7 +7,7 @@ use prometheus_client::{
     registry::Registry,
 };
 
-use crate::room::RelayKind;
+use crate::{room::RelayKind, tokens::Denied};
 
 /// A relay takes microseconds; what takes more waits for its reader.
 const RELAY_SECONDS_BUCKETS: [f64; 16] = [
@@ -81,6 +81,7 @@ pub struct Metrics {
     leaves: Family<ReasonLabel, Counter>,
     resumes: Family<CompleteLabel, Counter>,
     reloads: Family<ReloadLabels, Counter>,
+    denied_tokens: Family<ReasonLabel, Counter>,
 }
 
 impl Default for Metrics {
@@ -125,6 +126,8 @@ impl Default for Metrics {
         registry.register("resumes", "Sessions that went on with another stream", resumes.clone());
         let reloads = Family::default();
         registry.register("reloads", "What was read again from its files", reloads.clone());
+        let denied_tokens = Family::default();
+        registry.register("tokens_refused", "Tokens that were not taken", denied_tokens.clone());
         Self {
             registry,
             connections,
@@ -144,6 +147,7 @@ impl Default for Metrics {
             leaves,
             resumes,
             reloads,
+            denied_tokens,
         }
     }
 }
@@ -203,6 +207,11 @@ impl Metrics {
             ReloadOutcome::Failed => "failed",
         };
         self.reloads.get_or_create(&ReloadLabels { what, outcome }).inc();
+    }
+
+    /// A token was not taken.
+    pub fn count_denied_token(&self, denied: &Denied) {
+        self.denied_tokens.get_or_create(&ReasonLabel { reason: denied.label() }).inc();
     }
 
     /// Everything, as [`CONTENT_TYPE`].

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use patchcord_proto::v1::signal_response::{Rejected, rejected::Code};
 
-use crate::{name::PRINTABLE_RULE, peer_id::PeerId};
+use crate::{name::PRINTABLE_RULE, peer_id::PeerId, tokens::Denied};
 
 /// Why a request is not carried out.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -18,6 +18,8 @@ pub struct Refusal {
     pub retry_after: Duration,
     /// Whom the request was for, when it is lost with this.
     pub addressee: Option<PeerId>,
+    /// What is wrong with a token, for programs; empty with any other code.
+    pub reason: &'static str,
 }
 
 impl Refusal {
@@ -26,7 +28,7 @@ impl Refusal {
     }
 
     fn passing(code: Code, message: impl Into<String>, retry_after: Duration) -> Self {
-        Self { code, message: message.into(), retry_after, addressee: None }
+        Self { code, message: message.into(), retry_after, addressee: None, reason: "" }
     }
 
     /// Nothing that this server knows was asked.
@@ -119,6 +121,11 @@ impl Refusal {
         Self::passing(Code::RateLimited, format!("{what} comes too soon after the last"), retry_after)
     }
 
+    /// The token is missing, not taken, or does not permit this.
+    pub fn not_permitted(denied: &Denied) -> Self {
+        Self { reason: denied.label(), ..Self::lasting(Code::NotPermitted, denied.to_string()) }
+    }
+
     /// A number that does not follow its predecessor.
     pub fn out_of_sequence(seq: u64, expected: u64) -> Self {
         Self::lasting(Code::OutOfSequence, format!("seq is {seq}; {expected} was to follow"))
@@ -137,6 +144,7 @@ impl Refusal {
             retryable: self.retryable(),
             retry_after: crate::frame::duration(self.retry_after),
             message: self.message,
+            reason: self.reason.to_owned(),
         }
     }
 }

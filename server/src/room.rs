@@ -6,6 +6,7 @@ use std::{collections::HashMap, net::SocketAddr, sync::Arc, time::SystemTime};
 use crate::{
     name::{DisplayName, RoomName},
     peer_id::PeerId,
+    tokens::{Grant, Permission},
 };
 
 /// A peer as its room knows it.
@@ -23,6 +24,15 @@ pub struct Member {
     pub joined_at: SystemTime,
     /// Whether its stream is open; it may come back while it is not.
     pub attached: bool,
+    /// What its token granted; `None` when none was asked for.
+    pub grant: Option<Arc<Grant>>,
+}
+
+impl Member {
+    /// Whether it may do this: all but administration where no token is asked for.
+    pub fn may(&self, permission: Permission) -> bool {
+        self.grant.as_ref().is_none_or(|grant| grant.permissions.has(permission))
+    }
 }
 
 /// What one peer sends another through the server.

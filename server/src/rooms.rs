@@ -2,14 +2,18 @@
 
 mod page_token;
 
-use std::{sync::Arc, time::SystemTime};
+use std::{
+    sync::Arc,
+    time::{Duration, SystemTime, UNIX_EPOCH},
+};
 
 use patchcord_proto::{
     limits::ROOM_NAME_BYTES_MAX,
     v1::{
         CloseRoomRequest, CloseRoomResponse, GetRoomRequest, GetRoomResponse, LeaveReason, ListRoomsRequest,
-        ListRoomsResponse, RemovePeerRequest, RemovePeerResponse, Room, RoomCounters, RoomPeer,
-        WatchRoomsRequest, WatchRoomsResponse,
+        ListRoomsResponse, RemovePeerRequest, RemovePeerResponse, RevokeTokenRequest, RevokeTokenResponse,
+        Room, RoomCounters, RoomPeer, WatchRoomsRequest, WatchRoomsResponse,
+        revoke_token_request::What,
         room_service_server::RoomService,
         watch_rooms_response::{Activity, Closed, Event, Joined, Left, Opened, Synced, Updated},
     },
@@ -26,9 +30,11 @@ use crate::{
     frame::{duration, timestamp},
     name::{PRINTABLE_RULE, RoomName, is_printable},
     peer_id::PeerId,
+    revoking::revoke,
     room::{Counters, Member},
     store::{Change, RoomSnapshot, Store, WatchLost},
     switchboard::Dismissal,
+    tokens::{RevokeError, Target, Tokens},
 };
 
 const PAGE_SIZE_DEFAULT: usize = 100;
@@ -42,14 +48,15 @@ const WATCH_QUEUE_MAX: usize = 16;
 /// The service on the admin door.
 pub struct Rooms {
     store: Arc<dyn Store>,
+    tokens: Option<Arc<Tokens>>,
     watchers: Arc<Semaphore>,
     stopping: CancellationToken,
 }
 
 impl Rooms {
     /// The service over a store; watches end when `stopping` is cancelled.
-    pub fn new(store: Arc<dyn Store>, stopping: CancellationToken) -> Self {
-        Self { store, watchers: Arc::new(Semaphore::new(WATCHERS_MAX)), stopping }
+    pub fn new(store: Arc<dyn Store>, tokens: Option<Arc<Tokens>>, stopping: CancellationToken) -> Self {
+        Self { store, tokens, watchers: Arc::new(Semaphore::new(WATCHERS_MAX)), stopping }
     }
 }
 
@@ -154,6 +161,38 @@ impl RoomService for Rooms {
         tracing::info!(?room, removed, %operator, "closed by an operator");
         Ok(Response::new(CloseRoomResponse { peers_removed: u32::try_from(removed).unwrap_or(u32::MAX) }))
     }
+
+    async fn revoke_token(
+        &self,
+        request: Request<RevokeTokenRequest>,
+    ) -> Result<Response<RevokeTokenResponse>, Status> {
+        let tokens = self.tokens.as_ref().ok_or_else(|| {
+            Status::failed_precondition("this server asks for no tokens (--token-keys-file)")
+        })?;
+        let RevokeTokenRequest { what, message } = request.into_inner();
+        let Dismissal { message, .. } = dismissal(LeaveReason::Removed, message)?;
+        let target = match what {
+            Some(What::TokenId(id)) => Target::TokenId(id),
+            Some(What::Subject(subject)) => Target::Subject(subject),
+            None => return Err(Status::invalid_argument("give either token_id or subject")),
+        };
+        if !target.is_valid() {
+            let rule = format!("token_id or subject must be 1 to 128 bytes of {PRINTABLE_RULE}");
+            return Err(Status::invalid_argument(rule));
+        }
+        let (ended, outcome) = revoke(&*self.store, tokens, target.clone(), &message).await;
+        tracing::info!(?target, ended, "revoked by an operator");
+        let revocation = outcome.map_err(|error| match error {
+            RevokeError::Full => Status::resource_exhausted(error.to_string()),
+            RevokeError::NotWritten(_) => Status::internal(format!("{error} ({ended} sessions ended)")),
+        })?;
+        let until = UNIX_EPOCH + Duration::from_secs(revocation.revoked_at) + tokens.remembered();
+        Ok(Response::new(RevokeTokenResponse {
+            sessions_ended: u32::try_from(ended).unwrap_or(u32::MAX),
+            until: timestamp(until),
+            survives_restart: revocation.survives_restart,
+        }))
+    }
 }
 
 /// Who asks.
@@ -219,6 +258,8 @@ fn peer(member: &Member) -> RoomPeer {
         address: member.address.to_string(),
         user_agent: member.user_agent.to_string(),
         state: crate::frame::state(member).into(),
+        subject: member.grant.as_ref().map(|grant| grant.subject.to_string()).unwrap_or_default(),
+        token_id: member.grant.as_ref().map(|grant| grant.token_id.to_string()).unwrap_or_default(),
     }
 }
 

@@ -30,6 +30,7 @@ use crate::{
     refusal::Refusal,
     relay::relay,
     store::RelayError,
+    tokens::{Denied, Permission},
 };
 
 pub use caller::Caller;
@@ -72,8 +73,10 @@ struct Session<'a> {
 
 impl<'a> Session<'a> {
     fn new(caller: &'a mut Caller, membership: &'a Membership, sequence: Sequence) -> Self {
-        let renew_at =
-            caller.exchange.ice_servers.renewal_interval().map(|interval| Instant::now() + interval);
+        let interval = caller.exchange.ice_servers.renewal_interval();
+        // Without credentials there is nothing to renew.
+        let interval = interval.filter(|_| membership.may(Permission::Turn));
+        let renew_at = interval.map(|interval| Instant::now() + interval);
         Self {
             caller,
             membership,
@@ -175,6 +178,9 @@ impl<'a> Session<'a> {
 
     async fn relay(&self, asked: Message, decoded_at: Instant) -> Result<(), Refusal> {
         let Membership { exchange, room, peer_id, .. } = self.membership;
+        if !self.membership.may(Permission::Send) {
+            return Err(Refusal::not_permitted(&Denied::NoPermission(Permission::Send)));
+        }
         let unknown = || Err(Refusal::unsupported("the request is not one that this server knows"));
         let relay = relay(*peer_id, asked, decoded_at).unwrap_or_else(unknown)?;
         let (kind, to) = (relay.kind, relay.to);
@@ -206,7 +212,7 @@ impl<'a> Session<'a> {
         }
         if self.renew_at.is_some_and(|at| at <= now) {
             let ice_servers = &self.caller.exchange.ice_servers;
-            let issue = ice_servers.issue(self.caller.peer_id, SystemTime::now());
+            let issue = ice_servers.issue(self.caller.peer_id, true, SystemTime::now());
             let expire_at = issue.expire_at.and_then(frame::timestamp);
             let told = IceServersUpdated { ice_servers: issue.servers, expire_at };
             self.caller.outbox.push(Frame::ice_servers_updated(told));

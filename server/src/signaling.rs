@@ -39,6 +39,7 @@ use crate::{
     session::{self, Caller, Pace, Share, Stream as PeerStream},
     store::Store,
     switchboard::{Line, Switchboard},
+    tokens::Tokens,
 };
 
 pub use body::BodyEnd;
@@ -64,6 +65,8 @@ pub struct Exchange {
     pub rooms_max: usize,
     /// Peers of a room at one time.
     pub peers_per_room_max: usize,
+    /// Who may join; `None` for everybody.
+    pub tokens: Option<Arc<Tokens>>,
     /// How often each address may try to join.
     pub join_throttle: AddressThrottle,
     /// How often each address may try to resume what is no session.

@@ -29,6 +29,8 @@ pub enum JoinError {
     RoomFull,
     /// There are as many rooms as there may be.
     TooManyRooms,
+    /// The room is not there, and the member may not make one.
+    NoSuchRoom,
     /// Peers join this room faster than they may; how long to wait.
     TooFast(Duration),
 }

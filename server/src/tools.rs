@@ -3,6 +3,7 @@
 mod admin_key;
 mod key;
 mod ready;
+mod token;
 
 use clap::Subcommand;
 use patchcord_server::Config;
@@ -15,6 +16,11 @@ pub enum Tool {
     /// The file is a JWK Set (RFC 7517), for --token-keys-file. Other keys in it stay as they are: a new key beside the
     /// old one is the first half of a rotation, taking the old one out the second.
     Key(key::KeyArgs),
+    /// Sign a token that lets its bearer join.
+    ///
+    /// It is all that stdout gets, one line. Whoever has it can use it until it expires or is revoked
+    /// (RoomService.RevokeToken on the admin door).
+    Token(token::TokenArgs),
     /// Make a key for the admin door.
     ///
     /// Prints the key, which is for whoever is to use the admin door and is shown this once, and then the line that is for
@@ -40,6 +46,7 @@ impl Tool {
     pub fn run(self, config: &Config) -> Result<String, String> {
         match self {
             Self::Key(args) => key::run(&args),
+            Self::Token(args) => token::run(&args),
             Self::AdminKey(args) => admin_key::run(&args),
             Self::Ready => ready::run(config),
         }

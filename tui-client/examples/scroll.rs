@@ -34,6 +34,7 @@ fn main() -> anyhow::Result<()> {
         display_name: "me".into(),
         peers: vec![peer],
         server: "none".into(),
+        permissions: Vec::new(),
     };
     let setup = Setup {
         connect_policy: ConnectPolicy::Manual,

@@ -11,9 +11,12 @@ use clap::{
     Args, CommandFactory, FromArgMatches, Parser, Subcommand,
     builder::{PossibleValuesParser, TypedValueParser},
 };
-use patchcord_peer::{CaCertificate, ClientIdentity, Config, ConnectPolicy, IceServer, IceTransportPolicy, IpPolicy};
+use patchcord_peer::{
+    CaCertificate, ClientCertificate, Config, ConnectPolicy, IceServer, IceTransportPolicy, IpPolicy,
+};
 
 use crate::{
+    access::AccessArgs,
     doctor::DOCTOR_HELP,
     exit::{EXIT_CODES_HELP, Failure},
     identity::{self, IdentityArgs},
@@ -143,6 +146,9 @@ pub struct JoinArgs {
     /// Where.
     #[command(flatten)]
     pub server: ServerArgs,
+    /// With what permission.
+    #[command(flatten)]
+    pub access: AccessArgs,
     /// How to take part.
     #[command(flatten)]
     pub session: SessionArgs,
@@ -248,6 +254,9 @@ pub struct DoctorArgs {
     /// Which switchboard.
     #[command(flatten)]
     pub server: ServerArgs,
+    /// With what permission.
+    #[command(flatten)]
+    pub access: AccessArgs,
     /// On which ways.
     #[command(flatten)]
     pub route: RouteArgs,
@@ -313,7 +322,7 @@ impl RouteArgs {
         }
         config.ip_policy = self.ip_policy;
         config.ca_certificate = self.trust.ca_certificate()?;
-        config.client_identity = self.trust.client_identity()?;
+        config.client_certificate = self.trust.client_certificate()?;
         Ok(())
     }
 }
@@ -339,14 +348,14 @@ impl TrustArgs {
     ///
     /// # Errors
     /// When the files cannot be used.
-    pub fn client_identity(&self) -> Result<Option<ClientIdentity>, Failure> {
+    pub fn client_certificate(&self) -> Result<Option<ClientCertificate>, Failure> {
         let (Some(certificate), Some(key)) = (&self.client_cert, &self.client_key) else { return Ok(None) };
         let read = |flag: &str, path: &Path| {
             let wrong = |error| Failure::Usage(format!("{flag} {}: {error}", path.display()));
             std::fs::read(path).map_err(wrong)
         };
         let pems = (read("--client-cert", certificate)?, read("--client-key", key)?);
-        let identity = ClientIdentity::from_pem(&pems.0, &pems.1);
+        let identity = ClientCertificate::from_pem(&pems.0, &pems.1);
         identity.map(Some).map_err(|error| Failure::Usage(format!("--client-cert and --client-key: {error}")))
     }
 }
@@ -376,57 +385,4 @@ fn display_name_from(login: &str) -> String {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_argument_definitions_are_consistent() {
-        Cli::command().debug_assert();
-    }
-
-    #[test]
-    fn a_user_name_becomes_a_display_name_within_the_limit() {
-        assert_eq!(display_name_from("ada"), "ada");
-        assert_eq!(display_name_from("a\u{1b}[31m"), "a31m");
-        assert_eq!(display_name_from(""), "guest");
-        assert_eq!(display_name_from(&"ä".repeat(60)).len(), 64);
-    }
-
-    #[test]
-    fn our_own_help_fits_a_terminal_of_80_columns() {
-        let help =
-            [EXAMPLES_HELP, JOIN_HELP, JSON_HELP, DOCTOR_HELP, crate::rooms::JSON_HELP, EXIT_CODES_HELP];
-        for line in help.iter().flat_map(|text| text.lines()) {
-            assert!(line.len() <= 80, "{line}");
-        }
-    }
-
-    #[test]
-    fn plain_and_json_exclude_each_other() {
-        assert!(Cli::try_parse_from(["patchcord", "join", "lobby", "--plain", "--json"]).is_err());
-    }
-
-    #[test]
-    fn the_flags_reach_the_peer_library() {
-        let line = [
-            "patchcord",
-            "join",
-            "lobby",
-            "-s",
-            "host",
-            "-n",
-            "ada",
-            "--wait",
-            "--relay-only",
-            "--ip-policy=any",
-        ];
-        let Command::Join(join) = Cli::try_parse_from(line).unwrap().command else { panic!("not join") };
-        let place = Place::Open(join.room.unwrap());
-        let config = join.session.peer_config(&join.server.server, &place).unwrap();
-        assert_eq!((config.server.as_str(), config.room.as_str()), ("http://host:50051", "lobby"));
-        assert_eq!(config.display_name, "ada");
-        assert_eq!(config.connect_policy, ConnectPolicy::Manual);
-        assert_eq!(config.ice_transport_policy, IceTransportPolicy::Relay);
-        assert_eq!(config.ip_policy, IpPolicy::Any);
-    }
-}
+mod tests;

@@ -1,6 +1,7 @@
 //! `patchcord doctor`: whether a chat will work from here, step by step as it is found out, and in the end in one
 //! line that also decides the exit code.
 
+mod access;
 mod check;
 mod prognosis;
 mod relay_words;
@@ -48,6 +49,7 @@ JSON:
 pub async fn run(args: &DoctorArgs) -> Result<Exit, Failure> {
     let mut config = Config::new(args.server.server.as_str(), "", "");
     args.route.apply(&mut config)?;
+    config.access_token = args.access.access_token()?;
     if !args.json {
         stderr::say(format_args!("looking at the way to {} ...", printable(&config.server)));
     }

@@ -25,6 +25,8 @@ pub enum Exit {
     CodeUsedUp,
     /// An operator removed this peer or closed the room.
     Removed,
+    /// The server asks for a token, and there is none or not a good one.
+    NotPermitted,
     /// SIGHUP: the terminal went away.
     Hangup,
     /// SIGINT.
@@ -44,7 +46,8 @@ Exit codes:
   4    a text was not delivered: nobody was there, its receiver left, or no
        connection came about in time; or a line of a pipe was not understood
   5    the code is used up: too many wrong words were tried with it
-  6    an operator removed you or closed the room
+  6    an operator removed you, revoked your token or closed the room
+  7    not let in: the server wants a token, or another one than was given
   129  ended by SIGHUP or a lost terminal, after leaving in order
   130  ended by SIGINT (Ctrl-C), after leaving in order
   143  ended by SIGTERM, after leaving in order";
@@ -60,6 +63,7 @@ impl Exit {
             Self::Undelivered => 4,
             Self::CodeUsedUp => 5,
             Self::Removed => 6,
+            Self::NotPermitted => 7,
             Self::Hangup => 129,
             Self::Interrupted => 130,
             Self::Terminated => 143,
@@ -141,6 +145,9 @@ fn after_join(error: &JoinError) -> String {
         JoinError::StreamEnded { url, .. } | JoinError::Timeout { url, .. } => {
             format!("; is it a switchboard's public door? \"patchcord doctor --server {url}\" finds out")
         }
+        JoinError::NotPermitted { reason, .. } if reason == "missing" => {
+            " (--token-file PATH or PATCHCORD_TOKEN)".to_owned()
+        }
         _ => String::new(),
     }
 }
@@ -179,7 +186,10 @@ impl Failure {
                 | InspectError::SecretInClear(_)
                 | InspectError::InvalidKey,
             ) => Exit::Usage,
-            Self::Usage(_) => Exit::Usage,
+            Self::Usage(_) | Self::Join(JoinError::SecretInClear(_) | JoinError::NoToken { .. }) => {
+                Exit::Usage
+            }
+            Self::Join(JoinError::NotPermitted { .. }) => Exit::NotPermitted,
             Self::CodeUsedUp => Exit::CodeUsedUp,
             Self::Join(JoinError::Engine(_)) => Exit::Internal,
             Self::Join(_) | Self::Inspect(_) => Exit::Signaling,
@@ -198,9 +208,13 @@ impl Failure {
             Self::Join(JoinError::Unreachable { .. }) | Self::Inspect(InspectError::Unreachable { .. }) => {
                 "unreachable"
             }
+            Self::Join(JoinError::NotPermitted { .. }) => "not_permitted",
+            Self::Join(JoinError::SecretInClear(_)) | Self::Inspect(InspectError::SecretInClear(_)) => {
+                "secret_in_clear"
+            }
+            Self::Join(JoinError::NoToken { .. }) => "no_token",
             Self::Join(JoinError::Timeout { .. }) => "join_timeout",
             Self::Join(JoinError::Refused { .. }) | Self::Inspect(InspectError::Refused(_)) => "refused",
-            Self::Inspect(InspectError::SecretInClear(_)) => "secret_in_clear",
             Self::Inspect(InspectError::InvalidKey) => "usage",
             Self::Inspect(InspectError::NotPermitted { .. }) => "not_permitted",
             Self::Join(JoinError::StreamEnded { .. }) => "stream_ended",
@@ -221,7 +235,7 @@ impl Failure {
 mod tests {
     use super::*;
 
-    const ALL: [Exit; 11] = [
+    const ALL: [Exit; 12] = [
         Exit::Done,
         Exit::Internal,
         Exit::NoChat,
@@ -230,6 +244,7 @@ mod tests {
         Exit::Undelivered,
         Exit::CodeUsedUp,
         Exit::Removed,
+        Exit::NotPermitted,
         Exit::Hangup,
         Exit::Interrupted,
         Exit::Terminated,

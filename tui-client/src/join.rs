@@ -1,8 +1,8 @@
 //! Taking part in a room: on a screen, as plain lines or as JSON.
 
-use std::{io::IsTerminal, time::Duration};
+use std::{io::IsTerminal, path::Path, time::Duration};
 
-use patchcord_peer::{Config, Room};
+use patchcord_peer::{AccessToken, Config, Room};
 
 use crate::{
     cli::{JoinArgs, SessionArgs},
@@ -40,9 +40,17 @@ enum Look {
 /// When the room cannot be joined.
 pub async fn run(args: &JoinArgs) -> Result<Exit, Failure> {
     let may_ask = !args.session.json && std::io::stdin().is_terminal();
+    let code_on_stdin = args.code.code_file.as_deref() == Some(Path::new("-"));
+    if args.access.is_from_stdin() && code_on_stdin {
+        let text =
+            "--token-file - and --code-file - would both read the first line of stdin: put one into a file";
+        return Err(Failure::Usage(text.into()));
+    }
+    let access_token = args.access.access_token()?;
     match args.code.choose(args.room.as_deref(), may_ask).await? {
         Choice::Join { place, made } => {
-            take_part(&args.session, &args.server.server, place, made, None).await
+            let url = &args.server.server;
+            take_part(&args.session, url, access_token, place, made, None).await
         }
         Choice::End(exit) => Ok(exit),
     }
@@ -52,6 +60,7 @@ pub async fn run(args: &JoinArgs) -> Result<Exit, Failure> {
 pub(crate) async fn take_part(
     args: &SessionArgs,
     server: &str,
+    access_token: Option<AccessToken>,
     place: Place,
     made: bool,
     hosting: Option<&Hosting>,
@@ -60,6 +69,7 @@ pub(crate) async fn take_part(
     let terminal = (interactive && std::io::stdout().is_terminal()).then(|| std::env::var("TERM"));
     let look = look(args, terminal.as_ref().map(|term| term.as_deref().unwrap_or_default()));
     let mut config = args.peer_config(server, &place)?;
+    config.access_token = access_token;
     let keeper = guesses(&mut config)?;
     let trust = take_profile(&args.identity, &mut config)?;
     if look != Look::Screen {
@@ -79,6 +89,9 @@ pub(crate) async fn take_part(
     let events = Events::new(Lookout::new(events, config), keeper, sealed);
     let invite = invite(place, server, made, hosting);
     let mut notices = hosting.map(Hosting::notices).unwrap_or_default();
+    if !room.info().may_send() {
+        notices.push("your token lets you see who is here, and connect to nobody".to_owned());
+    }
     notices.extend(invite.iter().flat_map(|invite| invite.notices(hosting)));
     let signals =
         || Signals::listen().map_err(|reason| Failure::System { doing: "cannot wait for signals", reason });

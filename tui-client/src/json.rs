@@ -101,9 +101,9 @@ pub const JSON_HELP: &str = r#"JSON:
   (STUN or TURN servers that cannot be used, while a connection waits),
   mesh_full, peer_misbehaved, rejected, other_code, not_remembered,
   undelivered; when nothing could be joined: code_used_up, identity,
-  known_peers, invalid_server, unreachable, join_timeout, refused,
-  stream_ended, engine, cannot_bind, log_file, usage, system; at the end:
-  switchboard_stopped."#;
+  known_peers, invalid_server, unreachable, join_timeout, not_permitted,
+  no_token, secret_in_clear, refused, stream_ended, engine, cannot_bind,
+  log_file, usage, system; at the end: switchboard_stopped."#;
 
 #[derive(Serialize)]
 struct Versioned<'a, T> {

@@ -1,6 +1,7 @@
 //! The terminal client: one pure [`app::App`], shown on a screen or as lines.
 #![deny(clippy::print_stderr, clippy::print_stdout, reason = "they panic when the terminal is gone")]
 
+mod access;
 pub mod app;
 pub mod cli;
 pub mod clock;

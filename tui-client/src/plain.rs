@@ -217,6 +217,7 @@ mod tests {
             display_name: "ada".into(),
             peers: names.iter().map(peer).collect(),
             server: "test".into(),
+            permissions: Vec::new(),
         };
         let mut face = PlainFace::new(&info, ConnectPolicy::Newcomer, Vec::new(), None, Trust::default());
         face.print(&mut Printed::default());

@@ -62,7 +62,7 @@ pub async fn run(args: &RoomsArgs) -> Result<Exit, Failure> {
 async fn show(args: &RoomsArgs) -> Result<(), Failure> {
     let config = InspectConfig {
         ca_certificate: args.trust.ca_certificate()?,
-        client_identity: args.trust.client_identity()?,
+        client_certificate: args.trust.client_certificate()?,
         key: args.key.read()?,
     };
     let mut inspector = Inspector::connect(&args.admin, &config).await?;

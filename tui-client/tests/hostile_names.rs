@@ -121,6 +121,7 @@ fn frame(name: &str, text: &str, columns: u16, rows: u16) -> Vec<u8> {
         display_name: name.into(),
         peers: vec![peer("bbbb1111")],
         server: text.into(),
+        permissions: Vec::new(),
     };
     let setup = Setup {
         connect_policy: ConnectPolicy::Newcomer,

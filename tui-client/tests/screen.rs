@@ -63,6 +63,7 @@ impl Scene {
             display_name: "me".into(),
             peers,
             server: "patchcord-server/0.1.0".into(),
+            permissions: Vec::new(),
         };
         let surface = Surface::Screen { columns, rows };
         let setup = Setup { connect_policy, trust, ..Setup::new(info, surface, TimeZone::UTC) };

@@ -10,7 +10,7 @@ use tokio::{
     time::timeout,
 };
 
-use super::{CaCertificate, ClientIdentity, as_tls_error, tls_connector, tls_reason};
+use super::{CaCertificate, ClientCertificate, as_tls_error, tls_connector, tls_reason};
 
 const TIMEOUT: Duration = Duration::from_secs(1);
 /// The preface and SETTINGS without any (RFC 9113 sections 3.4 and 6.5).
@@ -22,15 +22,15 @@ const INADEQUATE_SECURITY: [u8; 4] = [0, 0, 0, 0xc];
 pub(crate) async fn why_closed(
     url: &str,
     ca_certificate: Option<&CaCertificate>,
-    client_identity: Option<&ClientIdentity>,
+    client_certificate: Option<&ClientCertificate>,
 ) -> Option<String> {
-    timeout(TIMEOUT, ask(url, ca_certificate, client_identity)).await.ok()?
+    timeout(TIMEOUT, ask(url, ca_certificate, client_certificate)).await.ok()?
 }
 
 async fn ask(
     url: &str,
     ca_certificate: Option<&CaCertificate>,
-    client_identity: Option<&ClientIdentity>,
+    client_certificate: Option<&ClientCertificate>,
 ) -> Option<String> {
     let uri: http::Uri = url.parse().ok()?;
     let host = uri.host()?.trim_start_matches('[').trim_end_matches(']');
@@ -41,7 +41,7 @@ async fn ask(
         stream.write_all(HTTP2_BEGIN).await.ok()?;
         return speaks_tls_only(&mut stream).await.then(|| "it speaks TLS only: write https://".into());
     }
-    let connector = tls_connector(ca_certificate, client_identity).ok()?;
+    let connector = tls_connector(ca_certificate, client_certificate).ok()?;
     let name = ServerName::try_from(host.to_owned()).ok()?;
     let error = match connector.connect(name, stream).await {
         // In TLS 1.3 a client is done before the server has looked at its certificate.

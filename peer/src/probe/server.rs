@@ -56,8 +56,9 @@ pub(super) async fn walk(config: &Config, findings: &mpsc::Sender<Finding>) -> O
         return nothing;
     }
 
-    let (ca_certificate, client_identity) = (config.ca_certificate.as_ref(), config.client_identity.as_ref());
-    let channel = match connect(&config.server, ca_certificate, client_identity).await {
+    let (ca_certificate, client_certificate) =
+        (config.ca_certificate.as_ref(), config.client_certificate.as_ref());
+    let channel = match connect(&config.server, ca_certificate, client_certificate).await {
         Ok(channel) => channel,
         Err(no_way) => {
             let failed = if secured {
@@ -71,7 +72,7 @@ pub(super) async fn walk(config: &Config, findings: &mpsc::Sender<Finding>) -> O
     };
     let (outcome, offset) = match health(channel.clone()).await {
         Ok((took, offset)) => (Ok(took), offset),
-        Err(trouble) => match why_closed(&config.server, ca_certificate, client_identity).await {
+        Err(trouble) => match why_closed(&config.server, ca_certificate, client_certificate).await {
             Some(reason) => (Err(Trouble::Tls(reason)), None),
             None => (Err(trouble), None),
         },
@@ -90,6 +91,17 @@ pub(super) async fn walk(config: &Config, findings: &mpsc::Sender<Finding>) -> O
         return nothing;
     }
 
+    visit(config, channel, offset, findings).await
+}
+
+/// Joins as somebody who stays away from everybody, and tells what the server says to that.
+async fn visit(
+    config: &Config,
+    channel: Channel,
+    offset: Option<ClockOffset>,
+    findings: &mpsc::Sender<Finding>,
+) -> Option<Vec<IceServer>> {
+    let tell = async |finding| findings.send(finding).await.ok();
     match session::visit(channel, config).await {
         Ok(visit) => {
             tell(Finding::Signaling { outcome: Ok(visit.signaled) }).await?;
@@ -98,8 +110,13 @@ pub(super) async fn walk(config: &Config, findings: &mpsc::Sender<Finding>) -> O
             Some(visit.ice_servers)
         }
         Err(trouble) => {
+            let is_about_token = matches!(trouble, Trouble::NotPermitted { .. });
             tell(Finding::Signaling { outcome: Err(trouble) }).await?;
-            nothing
+            if is_about_token {
+                // What is wrong with a token may be the clock.
+                tell(Finding::Clock { offset, credentials_expire_at: None }).await?;
+            }
+            Some(Vec::new())
         }
     }
 }

@@ -5,7 +5,8 @@ use std::time::{Duration, SystemTime};
 use patchcord_proto::{
     limits::SIGNAL_RESPONSE_BYTES_MAX,
     v1::{
-        SignalRequest, SignalResponse, signal_request as request, signal_response as response,
+        SignalRequest, SignalResponse, signal_request as request,
+        signal_response::{self as response, rejected::Code},
         signaling_service_client::SignalingServiceClient,
     },
 };
@@ -17,7 +18,10 @@ use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Streaming, transport::Channel};
 
 use super::{Signaled, Trouble, server::other_protocol};
-use crate::{Config, IceServer, endpoint::printable};
+use crate::{
+    Config, IceServer,
+    endpoint::{may_carry_secret, printable},
+};
 
 const VISIT_TIMEOUT: Duration = Duration::from_secs(4);
 
@@ -44,7 +48,7 @@ async fn converse(channel: Channel, config: &Config) -> Result<Visit, Trouble> {
         room: unguessable_room()?,
         display_name: "doctor".into(),
         user_agent: config.user_agent.clone(),
-        access_token: String::new(),
+        access_token: access_token(config).await?,
     };
     say(1, request::Message::Join(join)).await;
     let mut responses = SignalingServiceClient::new(channel)
@@ -57,7 +61,7 @@ async fn converse(channel: Channel, config: &Config) -> Result<Visit, Trouble> {
         match answer(&mut responses).await?.message {
             Some(response::Message::Joined(joined)) => break joined,
             Some(response::Message::Rejected(rejected)) => {
-                return Err(Trouble::Refused(printable(&rejected.message)));
+                return Err(refused(&rejected));
             }
             _ => {}
         }
@@ -72,6 +76,20 @@ async fn converse(channel: Channel, config: &Config) -> Result<Visit, Trouble> {
     Ok(learnt(joined, round_trip))
 }
 
+fn refused(rejected: &response::Rejected) -> Trouble {
+    let message = printable(&rejected.message);
+    match rejected.code() {
+        Code::NotPermitted => Trouble::NotPermitted { reason: printable(&rejected.reason), message },
+        _ => Trouble::Refused(message),
+    }
+}
+
+async fn access_token(config: &Config) -> Result<String, Trouble> {
+    let Some(access_token) = &config.access_token else { return Ok(String::new()) };
+    may_carry_secret(&config.server).map_err(|refused| Trouble::Token(refused.to_string()))?;
+    access_token.get().await.map_err(|reason| Trouble::Token(printable(&reason)))
+}
+
 fn learnt(joined: response::Joined, round_trip: Duration) -> Visit {
     let servers = joined.ice_servers.into_iter();
     let ice_servers: Vec<IceServer> = servers
@@ -84,7 +102,12 @@ fn learnt(joined: response::Joined, round_trip: Duration) -> Visit {
     let ice_urls = ice_servers.iter().map(|server| server.urls.len()).sum();
     let expire_at = joined.ice_servers_expire_at;
     Visit {
-        signaled: Signaled { server: printable(&joined.server), round_trip, ice_urls },
+        signaled: Signaled {
+            server: printable(&joined.server),
+            round_trip,
+            ice_urls,
+            permissions: joined.permissions.iter().take(32).map(|name| printable(name)).collect(),
+        },
         ice_servers,
         credentials_expire_at: expire_at.and_then(|at| SystemTime::try_from(at).ok()),
     }

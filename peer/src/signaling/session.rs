@@ -62,7 +62,7 @@ enum End {
     /// Nobody wants the session any more.
     Abandoned,
     /// Nothing is to follow this.
-    Final(SignalingEvent),
+    Final(Box<SignalingEvent>),
     Lost(String),
 }
 
@@ -76,7 +76,7 @@ impl Session {
                 End::Abandoned => return,
                 End::Final(event) => {
                     // The room may be over.
-                    let _ = self.events.send(event).await;
+                    let _ = self.events.send(*event).await;
                     return;
                 }
                 End::Lost(reason) => reason,
@@ -202,7 +202,7 @@ impl Session {
         match away.action() {
             Action::Stop => {
                 let message = printable(&away.message);
-                return Err(End::Final(SignalingEvent::Removed { message }));
+                return Err(End::Final(Box::new(SignalingEvent::Removed { message })));
             }
             Action::Rejoin => self.resume_token.clear(),
             Action::Resume | Action::Unspecified => {}
@@ -237,7 +237,8 @@ impl Session {
             };
             let Failure { error, retry_after } = failure;
             let reason = error.to_string();
-            if matches!(error, JoinError::Refused { retryable: false, .. }) {
+            let is_final = matches!(error, JoinError::Refused { retryable: false, .. });
+            if is_final || matches!(error, JoinError::NotPermitted { .. }) {
                 let _ = self.events.send(SignalingEvent::Ended { reason }).await;
                 return None;
             }
@@ -291,7 +292,7 @@ impl Session {
 }
 
 fn ended(reason: &str) -> End {
-    End::Final(SignalingEvent::Ended { reason: reason.into() })
+    End::Final(Box::new(SignalingEvent::Ended { reason: reason.into() }))
 }
 
 async fn sleep_until(at: Option<Instant>) {

@@ -7,7 +7,8 @@ use bytes::Bytes;
 use patchcord_proto::{
     limits::SIGNAL_RESPONSE_BYTES_MAX,
     v1::{
-        SignalRequest, SignalResponse, signal_request as request, signal_response as response,
+        SignalRequest, SignalResponse, signal_request as request,
+        signal_response::{self as response, rejected::Code},
         signaling_service_client::SignalingServiceClient,
     },
 };
@@ -20,8 +21,8 @@ use tonic::{
 
 use super::wire::describe;
 use crate::{
-    CaCertificate, ClientIdentity, JoinError,
-    endpoint::{self, NoWay, printable},
+    AccessToken, CaCertificate, ClientCertificate, JoinError,
+    endpoint::{self, NoWay, may_carry_secret, printable},
 };
 
 /// How an endpoint is connected to: over the network, or what a simulation has for one.
@@ -33,15 +34,27 @@ pub type Connect =
 pub(super) struct Server {
     pub url: String,
     pub ca_certificate: Option<CaCertificate>,
-    pub client_identity: Option<ClientIdentity>,
+    pub access_token: Option<AccessToken>,
+    pub client_certificate: Option<ClientCertificate>,
     pub connect: Connect,
 }
 
 impl Server {
     async fn channel(&self) -> Result<Channel, NoWay> {
         let endpoint =
-            endpoint::endpoint(&self.url, self.ca_certificate.as_ref(), self.client_identity.as_ref())?;
+            endpoint::endpoint(&self.url, self.ca_certificate.as_ref(), self.client_certificate.as_ref())?;
         (self.connect)(endpoint).await.map_err(|error| endpoint::what_failed(&error))
+    }
+
+    /// Joins as asked, with the token as it is now.
+    async fn join_request(&self, mut join: request::Join) -> Result<SignalRequest, JoinError> {
+        if let Some(access_token) = &self.access_token {
+            join.access_token = access_token
+                .get()
+                .await
+                .map_err(|reason| JoinError::NoToken { reason: printable(&reason) })?;
+        }
+        Ok(SignalRequest { seq: 1, ack: 0, message: Some(request::Message::Join(join)) })
     }
 }
 
@@ -82,13 +95,16 @@ pub(super) async fn open(
     resume: Option<request::Resume>,
     join: request::Join,
 ) -> Result<(Stream, Opening), Failure> {
+    if server.access_token.is_some() {
+        may_carry_secret(&server.url).map_err(JoinError::from)?;
+    }
     let channel = server.channel().await.map_err(|no_way| unreachable(server.url.clone(), no_way))?;
-    let url = server.url;
+    let url = server.url.clone();
     let (requests, request_rx) = mpsc::channel(1);
     let resuming = resume.is_some();
     let first = match resume {
         Some(resume) => SignalRequest { seq: 0, ack: 0, message: Some(request::Message::Resume(resume)) },
-        None => join_request(join.clone()),
+        None => server.join_request(join.clone()).await?,
     };
     // The channel has room for one.
     let _ = requests.try_send(first);
@@ -101,7 +117,8 @@ pub(super) async fn open(
     let mut stream = Stream { requests, responses };
     let mut answer = stream.answer(&url).await?;
     if resuming && is_session_unknown(&answer) {
-        let _ = stream.requests.send(join_request(join)).await;
+        let join = server.join_request(join).await?;
+        let _ = stream.requests.send(join).await;
         answer = stream.answer(&url).await?;
     }
     let opening = opening(&url, answer)?;
@@ -120,14 +137,18 @@ fn opening(url: &str, answer: SignalResponse) -> Result<Opening, Failure> {
         Some(response::Message::Joined(joined)) => Ok(Opening::Joined { seq: answer.seq, joined }),
         Some(response::Message::Resumed(resumed)) => Ok(Opening::Resumed(resumed)),
         Some(response::Message::Rejected(rejected)) => Err(Failure {
-            error: JoinError::Refused {
-                code: rejected.code(),
-                message: printable(&rejected.message),
-                retryable: rejected.retryable,
-            },
+            error: refused(&rejected),
             retry_after: rejected.retry_after.and_then(|after| after.try_into().ok()).unwrap_or_default(),
         }),
         _ => Err(speaks_otherwise(url).into()),
+    }
+}
+
+fn refused(rejected: &response::Rejected) -> JoinError {
+    let message = printable(&rejected.message);
+    match rejected.code() {
+        Code::NotPermitted => JoinError::NotPermitted { reason: printable(&rejected.reason), message },
+        code => JoinError::Refused { code, message, retryable: rejected.retryable },
     }
 }
 
@@ -152,12 +173,7 @@ fn ended(url: &str, status: &tonic::Status) -> JoinError {
     JoinError::StreamEnded { url: url.to_owned(), reason: describe(status) }
 }
 
-fn join_request(join: request::Join) -> SignalRequest {
-    SignalRequest { seq: 1, ack: 0, message: Some(request::Message::Join(join)) }
-}
-
 fn is_session_unknown(answer: &SignalResponse) -> bool {
-    use response::rejected::Code;
     matches!(&answer.message, Some(response::Message::Rejected(rejected))
         // An earlier server knows no sessions at all.
         if matches!(rejected.code(), Code::SessionUnknown | Code::Unsupported))

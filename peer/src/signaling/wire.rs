@@ -14,6 +14,9 @@ use crate::{
     negotiation::{Candidate, DescriptionKind},
 };
 
+/// More than any server knows.
+const PERMISSIONS_MAX: usize = 32;
+
 pub(super) fn parse_joined(joined: response::Joined) -> Option<Joined> {
     Some(Joined {
         peer_id: PeerId::parse(&joined.peer_id)?,
@@ -21,6 +24,7 @@ pub(super) fn parse_joined(joined: response::Joined) -> Option<Joined> {
         ice_servers: joined.ice_servers.into_iter().map(parse_ice_server).collect(),
         resume_token: joined.resume_token,
         server: printable(&joined.server),
+        permissions: joined.permissions.iter().take(PERMISSIONS_MAX).map(|name| printable(name)).collect(),
     })
 }
 

@@ -20,6 +20,7 @@ fn member(number: u8) -> Arc<Member> {
         address: ([127, 0, 0, 1], 1).into(),
         joined_at: SystemTime::UNIX_EPOCH,
         attached: true,
+        grant: None,
     })
 }
 

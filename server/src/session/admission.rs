@@ -28,6 +28,7 @@ use crate::{
     resume_token::ResumeToken,
     room::Member,
     store::JoinError,
+    tokens::{Denied, Grant, Permission},
 };
 
 /// How admission ended.
@@ -114,28 +115,67 @@ impl Caller {
         may_join.map_err(|wait| Refusal::rate_limited("a join from this address", wait))?;
         let room = RoomName::parse(&join.room, ROOM_NAME_BYTES_MAX)
             .ok_or_else(|| Refusal::invalid_room(ROOM_NAME_BYTES_MAX))?;
-        let member = Arc::new(self.member(join)?);
+        let member = Arc::new(self.member(join, &room)?);
         let exchange = Arc::clone(&self.exchange);
         self.outbox.hold();
-        let peers = exchange.store.join(&room, member).await.map_err(|error| {
+        let peers = exchange.store.join(&room, Arc::clone(&member)).await.map_err(|error| {
             self.outbox.release();
             match error {
                 JoinError::RoomFull => Refusal::room_full(exchange.peers_per_room_max),
                 JoinError::TooManyRooms => Refusal::too_many_rooms(exchange.rooms_max),
+                JoinError::NoSuchRoom => self.denied_token(&Denied::NoPermission(Permission::Create)),
                 JoinError::TooFast(wait) => {
                     let rate = room_joins_rate(exchange.peers_per_room_max);
                     Refusal::rate_limited(&format!("a join to this room, which takes {rate} a second,"), wait)
                 }
             }
         })?;
-        let membership = Membership::new(exchange, room, self.peer_id);
-        tracing::info!(peer_id = %self.peer_id, room = ?membership.room, address = %self.address(), "joined");
-        let joined = self.joined(&membership.room, &peers);
+        let membership = Membership::new(exchange, room, &member);
+        // Whoever took the token back meanwhile has not seen this member, unless it is seen here that they did.
+        if self.is_revoked(&member) {
+            membership.leave(LeaveReason::Removed).await;
+            // What others have sent it by now is of no session.
+            let status = Status::permission_denied(Denied::Revoked.to_string());
+            let last = self.rejected(0, self.denied_token(&Denied::Revoked));
+            self.outbox.end(Ending { reason: LeaveReason::Removed, status: Some(status) }, Some(last));
+            return Err(Refusal::not_permitted(&Denied::Revoked));
+        }
+        tracing::info!(
+            peer_id = %self.peer_id, room = ?membership.room, address = %self.address(),
+            subject = member.grant.as_ref().map(|grant| &*grant.subject),
+            token_id = member.grant.as_ref().map(|grant| &*grant.token_id),
+            "joined"
+        );
+        let joined = self.joined(&membership.room, &peers, &member);
         self.outbox.open(joined, self.claimable.is_some());
         Ok(membership)
     }
 
-    fn member(&self, join: Join) -> Result<Member, Refusal> {
+    /// What the token grants in this room; `None` when none is asked for.
+    fn grant(&self, token: &str, room: &RoomName) -> Result<Option<Arc<Grant>>, Refusal> {
+        let Some(tokens) = &self.exchange.tokens else { return Ok(None) };
+        match tokens.admit(token, room, SystemTime::now()) {
+            Ok(grant) => Ok(Some(Arc::new(grant))),
+            Err(denied) => Err(self.denied_token(&denied)),
+        }
+    }
+
+    fn is_revoked(&self, member: &Member) -> bool {
+        match (&self.exchange.tokens, &member.grant) {
+            (Some(tokens), Some(grant)) => tokens.is_revoked(grant),
+            _ => false,
+        }
+    }
+
+    fn denied_token(&self, denied: &Denied) -> Refusal {
+        self.exchange.metrics.count_denied_token(denied);
+        tracing::info!(
+            peer_id = %self.peer_id, address = %self.address(), reason = denied.label(), "token not taken"
+        );
+        Refusal::not_permitted(denied)
+    }
+
+    fn member(&self, join: Join, room: &RoomName) -> Result<Member, Refusal> {
         let display_name = DisplayName::parse(&join.display_name, DISPLAY_NAME_BYTES_MAX)
             .ok_or_else(|| Refusal::invalid_display_name(DISPLAY_NAME_BYTES_MAX))?;
         if join.user_agent.len() > USER_AGENT_BYTES_MAX || !name::is_printable(&join.user_agent) {
@@ -146,6 +186,7 @@ impl Caller {
         if join.access_token.len() > ACCESS_TOKEN_BYTES_MAX {
             return Err(Refusal::too_long("access_token", join.access_token.len(), ACCESS_TOKEN_BYTES_MAX));
         }
+        let grant = self.grant(&join.access_token, room)?;
         Ok(Member {
             peer_id: self.peer_id,
             display_name,
@@ -153,16 +194,18 @@ impl Caller {
             address: self.address(),
             joined_at: SystemTime::now(),
             attached: true,
+            grant,
         })
     }
 
-    fn joined(&mut self, room: &RoomName, peers: &[Arc<Member>]) -> Frame {
+    fn joined(&mut self, room: &RoomName, peers: &[Arc<Member>], member: &Member) -> Frame {
         if !self.exchange.grace_time.is_zero() {
             self.claimable = Some(self.exchange.claims.claimable());
         }
         let token = self.claimable.as_mut().map(|claimable| claimable.issue(None));
         let resume_token = token.as_ref().map(ResumeToken::reveal).unwrap_or_default();
-        let ice = self.exchange.ice_servers.issue(self.peer_id, SystemTime::now());
+        let ice =
+            self.exchange.ice_servers.issue(self.peer_id, member.may(Permission::Turn), SystemTime::now());
         Frame::numbered(Told::Joined(Joined {
             peer_id: self.peer_id.to_string(),
             room: room.as_str().to_owned(),
@@ -173,6 +216,11 @@ impl Caller {
             resume_token,
             grace_time: frame::duration(self.exchange.grace_time),
             server: concat!("patchcord-server/", env!("CARGO_PKG_VERSION")).to_owned(),
+            permissions: member.grant.as_deref().map(permissions).unwrap_or_default(),
         }))
     }
+}
+
+fn permissions(grant: &Grant) -> Vec<String> {
+    grant.permissions.iter().map(|permission| permission.as_str().to_owned()).collect()
 }

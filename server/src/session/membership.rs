@@ -4,7 +4,14 @@ use std::sync::Arc;
 
 use patchcord_proto::v1::LeaveReason;
 
-use crate::{metrics::Counted, name::RoomName, peer_id::PeerId, signaling::Exchange};
+use crate::{
+    metrics::Counted,
+    name::RoomName,
+    peer_id::PeerId,
+    room::Member,
+    signaling::Exchange,
+    tokens::{Grant, Permission},
+};
 
 /// A membership, left by [`Membership::leave`] or at the latest when dropped.
 pub struct Membership {
@@ -14,16 +21,23 @@ pub struct Membership {
     pub room: RoomName,
     /// Who.
     pub peer_id: PeerId,
+    grant: Option<Arc<Grant>>,
     left: bool,
     _counted: Counted,
 }
 
 impl Membership {
     /// The peer has just been taken in by the store.
-    pub fn new(exchange: Arc<Exchange>, room: RoomName, peer_id: PeerId) -> Self {
+    pub fn new(exchange: Arc<Exchange>, room: RoomName, member: &Member) -> Self {
         let counted = Counted::new(&exchange.metrics.sessions);
         exchange.metrics.joins.inc();
-        Self { exchange, room, peer_id, left: false, _counted: counted }
+        let (peer_id, grant) = (member.peer_id, member.grant.clone());
+        Self { exchange, room, peer_id, grant, left: false, _counted: counted }
+    }
+
+    /// Whether it may do this, as it could when it joined.
+    pub fn may(&self, permission: Permission) -> bool {
+        self.grant.as_ref().is_none_or(|grant| grant.permissions.has(permission))
     }
 
     /// Leaves, and tells the others why.

@@ -97,6 +97,7 @@ async fn serve() -> (Arc<Exchange>, SocketAddr) {
         switchboard,
         ice_servers: IceServers::new(&config).unwrap(),
         metrics: Arc::clone(&metrics),
+        tokens: None,
         limits: config.limits(),
         rooms_max: config.rooms_max,
         peers_per_room_max: config.peers_per_room_max,

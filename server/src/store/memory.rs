@@ -8,7 +8,6 @@ use std::{
     net::SocketAddr,
     ops::Bound,
     sync::Arc,
-    time::SystemTime,
 };
 
 use parking_lot::{Mutex, MutexGuard, RwLock};
@@ -26,6 +25,7 @@ use crate::{
     rate::{Bucket, Rate},
     room::{Member, Room},
     switchboard::{Dismissal, Switchboard},
+    tokens::Permission,
 };
 use watch::Watchers;
 
@@ -88,9 +88,12 @@ impl Memory {
         self.rooms.read().get(name).cloned()
     }
 
-    fn cell_or_new(&self, name: &RoomName, created_at: SystemTime) -> Result<SharedCell, JoinError> {
+    fn cell_or_new(&self, name: &RoomName, by: &Member) -> Result<SharedCell, JoinError> {
         if let Some(cell) = self.cell(name.as_str()) {
             return Ok(cell);
+        }
+        if !by.may(Permission::Create) {
+            return Err(JoinError::NoSuchRoom);
         }
         let mut rooms = self.rooms.write();
         let count = rooms.len();
@@ -98,7 +101,7 @@ impl Memory {
             Entry::Occupied(entry) => Ok(Arc::clone(entry.get())),
             Entry::Vacant(_) if count >= self.capacity.rooms_max => Err(JoinError::TooManyRooms),
             Entry::Vacant(entry) => {
-                let room = Room::new(name.clone(), created_at, self.capacity.peers_per_room_max);
+                let room = Room::new(name.clone(), by.joined_at, self.capacity.peers_per_room_max);
                 let cell =
                     Cell { room, joins: Bucket::default(), closed: false, last_change: 0, active: false };
                 Ok(Arc::clone(entry.insert(Arc::new(Mutex::new(cell)))))
@@ -116,6 +119,10 @@ impl Memory {
     fn join_cell(&self, cell: &mut Cell, member: Arc<Member>) -> Result<Vec<Arc<Member>>, JoinError> {
         if cell.room.is_full() {
             return Err(JoinError::RoomFull);
+        }
+        // Whoever made it is about to enter it, and has not yet.
+        if cell.room.is_empty() && !member.may(Permission::Create) {
+            return Err(JoinError::NoSuchRoom);
         }
         if let Some(rate) = self.capacity.joins_per_room {
             cell.joins.take(rate, Instant::now()).map_err(JoinError::TooFast)?;
@@ -164,7 +171,7 @@ impl Memory {
 impl Store for Memory {
     async fn join(&self, room: &RoomName, member: Arc<Member>) -> Result<Vec<Arc<Member>>, JoinError> {
         loop {
-            let cell = self.cell_or_new(room, member.joined_at)?;
+            let cell = self.cell_or_new(room, &member)?;
             let mut locked = cell.lock();
             if !locked.closed {
                 return self.join_cell(&mut locked, member);

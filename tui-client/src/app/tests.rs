@@ -46,6 +46,7 @@ impl Bench {
             display_name: "me".into(),
             peers,
             server: "patchcord-server/0".into(),
+            permissions: Vec::new(),
         };
         let setup = Setup { connect_policy: policy, ..Setup::new(info, surface, TimeZone::UTC) };
         let uptime = Duration::from_secs(100);

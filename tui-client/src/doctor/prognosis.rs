@@ -1,8 +1,11 @@
 //! Whether a chat will work, judged from everything that was found. Pure.
 
-use patchcord_peer::probe::{Filtering, Finding, Nat};
+use patchcord_peer::probe::{Filtering, Finding, Nat, Trouble};
 
-use super::check::{Status, Verdict};
+use super::{
+    access::is_good_elsewhere,
+    check::{Status, Verdict},
+};
 
 /// What matters of the findings so far.
 #[derive(Debug, Default)]
@@ -13,6 +16,8 @@ pub(super) struct Prognosis {
     nats: Vec<(Nat, Filtering)>,
     turn_named: usize,
     turn_works: usize,
+    /// The token is good, and shows nothing of what a room would be told.
+    is_unseen: bool,
 }
 
 impl Prognosis {
@@ -22,6 +27,9 @@ impl Prognosis {
 
     pub(super) fn take(&mut self, finding: &Finding) {
         match finding {
+            Finding::Signaling { outcome: Err(Trouble::NotPermitted { reason, .. }) } => {
+                self.is_unseen = is_good_elsewhere(reason);
+            }
             Finding::Signaling { outcome } => self.signaling = outcome.is_ok(),
             Finding::Stun { .. } => self.stun_named += 1,
             Finding::Nat { nat, filtering } => self.nats.push((*nat, *filtering)),
@@ -44,6 +52,12 @@ impl Prognosis {
 
     pub(super) fn verdict(&self) -> Verdict {
         let relayed = self.turn_works > 0;
+        if self.is_unseen {
+            return warn(
+                "a chat will work in the room that the token is for; how far beyond this network is not seen",
+                "STUN and TURN servers are told in a room only: with a token for --room 'doctor-*' they are looked at.",
+            );
+        }
         if !self.signaling {
             return fail(
                 "a chat will not work: the switchboard cannot be used",
@@ -120,8 +134,12 @@ mod tests {
     use super::*;
 
     fn signaling(works: bool) -> Finding {
-        let signaled =
-            Signaled { server: "patchcord-server".into(), round_trip: Duration::ZERO, ice_urls: 0 };
+        let signaled = Signaled {
+            server: "patchcord-server".into(),
+            round_trip: Duration::ZERO,
+            ice_urls: 0,
+            permissions: Vec::new(),
+        };
         Finding::Signaling { outcome: if works { Ok(signaled) } else { Err(Trouble::NotServing) } }
     }
 

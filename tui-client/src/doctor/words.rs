@@ -7,7 +7,7 @@ use std::{
 
 use patchcord_peer::probe::{ClockOffset, Filtering, Finding, Nat, Trouble};
 
-use super::{Check, Prognosis, relay_words};
+use super::{Check, Prognosis, access, relay_words};
 
 /// Certificates, and what people make of the times that they are shown, bear no more.
 const CLOCK_OFFSET_MAX: Duration = Duration::from_secs(30);
@@ -21,10 +21,11 @@ pub(super) fn check(finding: &Finding) -> Check {
             Check::fail("tls", trouble.to_string(), tls_advice(trouble))
         }
         Finding::Grpc { outcome } => grpc(outcome),
-        Finding::Signaling { outcome: Ok(signaled) } => Check {
-            took: Some(signaled.round_trip),
-            ..Check::ok("signaling", format!("{}, round trip {}", signaled.server, ms(signaled.round_trip)))
-        },
+        Finding::Signaling { outcome: Ok(signaled) } => access::signaled(signaled),
+        Finding::Signaling { outcome: Err(Trouble::NotPermitted { reason, message }) } => {
+            access::not_permitted(reason, message)
+        }
+        Finding::Signaling { outcome: Err(Trouble::Token(reason)) } => access::not_sent(reason),
         Finding::Signaling { outcome: Err(trouble @ Trouble::OtherProtocol { .. }) } => Check::fail(
             "signaling",
             trouble.to_string(),

@@ -60,7 +60,14 @@ mod tests {
 
     fn signaling() -> Finding {
         let server = "patchcord-server".into();
-        Finding::Signaling { outcome: Ok(Signaled { server, round_trip: Duration::ZERO, ice_urls: 2 }) }
+        Finding::Signaling {
+            outcome: Ok(Signaled {
+                server,
+                round_trip: Duration::ZERO,
+                ice_urls: 2,
+                permissions: Vec::new(),
+            }),
+        }
     }
 
     fn stun(works: bool) -> Finding {

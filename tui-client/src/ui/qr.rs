@@ -64,6 +64,7 @@ mod tests {
             display_name: "me".into(),
             peers: Vec::new(),
             server: "test".into(),
+            permissions: Vec::new(),
         };
         let invite = Invite { code: code.clone(), server: "http://host:50051".into(), made: true };
         let surface = Surface::Screen { columns: COLUMNS, rows: ROWS };

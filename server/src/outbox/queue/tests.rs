@@ -28,6 +28,7 @@ fn member(peer_id: PeerId, display_name: &str) -> Member {
         address: ([127, 0, 0, 1], 1).into(),
         joined_at: SystemTime::UNIX_EPOCH + Duration::from_secs(1),
         attached: true,
+        grant: None,
     }
 }
 

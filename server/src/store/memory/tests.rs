@@ -11,6 +11,8 @@ use patchcord_proto::v1::{SignalResponse, signal_response::Message as Told};
 use proptest::prelude::*;
 use prost::Message;
 
+use std::time::SystemTime;
+
 use super::*;
 use crate::{metrics::Metrics, outbox::Outbox, room::RelayKind, switchboard::Line};
 
@@ -55,6 +57,7 @@ impl World {
             address,
             joined_at: SystemTime::UNIX_EPOCH,
             attached: true,
+            grant: None,
         };
         outbox.hold();
         let roster = self.store.join(&name(room), Arc::new(member)).await?;

@@ -25,6 +25,7 @@ fn bench(surface: Surface, remembered: Vec<KnownPeer>, peers: Vec<Peer>) -> Benc
         display_name: "me".into(),
         peers,
         server: "patchcord-server/0".into(),
+        permissions: Vec::new(),
     };
     let setup = Setup { trust: Trust::of(remembered), ..Setup::new(info, surface, TimeZone::UTC) };
     let uptime = Duration::from_secs(100);

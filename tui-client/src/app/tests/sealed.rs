@@ -14,6 +14,7 @@ fn bench(surface: Surface, made: bool, peers: Vec<Peer>) -> Bench {
         display_name: "me".into(),
         peers,
         server: "patchcord-server/0".into(),
+        permissions: Vec::new(),
     };
     let invite = Invite { code: Code::parse(CODE).unwrap(), server: "http://host:50051".into(), made };
     let setup = Setup { invite: Some(invite), ..Setup::new(info, surface, TimeZone::UTC) };

@@ -7,14 +7,14 @@ use tonic::transport::Identity;
 
 /// A certificate and its private key.
 #[derive(Clone)]
-pub struct ClientIdentity {
+pub struct ClientCertificate {
     certificate: Vec<u8>,
     key: Vec<u8>,
 }
 
 /// What was given as a certificate of one's own cannot be one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum NoClientIdentity {
+pub enum NoClientCertificate {
     /// There is no certificate.
     #[error("no certificate in PEM form: it begins with -----BEGIN CERTIFICATE-----")]
     NoCertificate,
@@ -26,31 +26,31 @@ pub enum NoClientIdentity {
     Mismatch,
 }
 
-impl ClientIdentity {
+impl ClientCertificate {
     /// Takes a certificate, with those of the authorities between it and a root, and its private key, both in PEM form.
     ///
     /// # Errors
     /// When there is none of either, or they do not belong together.
-    pub fn from_pem(certificate: &[u8], key: &[u8]) -> Result<Self, NoClientIdentity> {
+    pub fn from_pem(certificate: &[u8], key: &[u8]) -> Result<Self, NoClientCertificate> {
         let chain: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(certificate).collect();
-        let chain = chain.ok().filter(|chain| !chain.is_empty()).ok_or(NoClientIdentity::NoCertificate)?;
-        let private = PrivateKeyDer::from_pem_slice(key).map_err(|_| NoClientIdentity::NoKey)?;
+        let chain = chain.ok().filter(|chain| !chain.is_empty()).ok_or(NoClientCertificate::NoCertificate)?;
+        let private = PrivateKeyDer::from_pem_slice(key).map_err(|_| NoClientCertificate::NoKey)?;
         let provider = Arc::new(rustls::crypto::ring::default_provider());
         let tried = rustls::ClientConfig::builder_with_provider(provider)
             .with_safe_default_protocol_versions()
-            .map_err(|_| NoClientIdentity::NoKey)?
+            .map_err(|_| NoClientCertificate::NoKey)?
             .with_root_certificates(rustls::RootCertStore::empty())
             .with_client_auth_cert(chain, private);
         match tried {
             Ok(_) => Ok(Self { certificate: certificate.into(), key: key.into() }),
-            Err(rustls::Error::InconsistentKeys(_)) => Err(NoClientIdentity::Mismatch),
-            Err(rustls::Error::InvalidCertificate(_)) => Err(NoClientIdentity::NoCertificate),
-            Err(_) => Err(NoClientIdentity::NoKey),
+            Err(rustls::Error::InconsistentKeys(_)) => Err(NoClientCertificate::Mismatch),
+            Err(rustls::Error::InvalidCertificate(_)) => Err(NoClientCertificate::NoCertificate),
+            Err(_) => Err(NoClientCertificate::NoKey),
         }
     }
 }
 
-impl ClientIdentity {
+impl ClientCertificate {
     pub(super) fn for_tonic(&self) -> Identity {
         Identity::from_pem(&self.certificate, &self.key)
     }
@@ -62,9 +62,9 @@ impl ClientIdentity {
     }
 }
 
-impl fmt::Debug for ClientIdentity {
+impl fmt::Debug for ClientCertificate {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str("ClientIdentity(..)")
+        formatter.write_str("ClientCertificate(..)")
     }
 }
 
@@ -80,13 +80,13 @@ mod tests {
         };
         let ((certificate, key), (_, other)) = (pair(), pair());
         let refused = |certificate: &str, key: &str| {
-            ClientIdentity::from_pem(certificate.as_bytes(), key.as_bytes()).err()
+            ClientCertificate::from_pem(certificate.as_bytes(), key.as_bytes()).err()
         };
         assert_eq!(refused(&certificate, &key), None);
-        assert_eq!(refused(&certificate, &other), Some(NoClientIdentity::Mismatch));
-        assert_eq!(refused(&key, &key), Some(NoClientIdentity::NoCertificate));
-        assert_eq!(refused(&certificate, &certificate), Some(NoClientIdentity::NoKey));
+        assert_eq!(refused(&certificate, &other), Some(NoClientCertificate::Mismatch));
+        assert_eq!(refused(&key, &key), Some(NoClientCertificate::NoCertificate));
+        assert_eq!(refused(&certificate, &certificate), Some(NoClientCertificate::NoKey));
         let cut = "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n";
-        assert_eq!(refused(cut, &key), Some(NoClientIdentity::NoCertificate));
+        assert_eq!(refused(cut, &key), Some(NoClientCertificate::NoCertificate));
     }
 }
