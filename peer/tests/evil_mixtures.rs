@@ -21,6 +21,10 @@ const RUNS_AT_ONCE: usize = 16;
 /// A handshake that only got delayed is given up then: it counts as what did not open.
 const RUN_TIME: Duration = Duration::from_millis(1500);
 
+/// In one run of so many the server does nothing, and the handshake has to open, however busy the machine is.
+const HONEST_EVERY: u64 = 8;
+const HONEST_RUN_TIME: Duration = Duration::from_secs(20);
+
 /// In percent of all payloads, what a server does when it does something.
 const MISCHIEF: [(&str, u8); 9] = [
     ("change", 12),
@@ -47,7 +51,7 @@ fn mischief(
     done: mpsc::UnboundedSender<()>,
 ) -> impl FnMut(Relayed) -> Vec<Relayed> + Send + 'static {
     let mut random = fastrand::Rng::with_seed(seed);
-    let spared = random.choice([60, 80, 95]).unwrap();
+    let spared = if is_honest(seed) { 100 } else { random.choice([60, 80, 95]).unwrap() };
     let (mut earlier, mut held): (Vec<Relayed>, Vec<Relayed>) = (Vec::new(), Vec::new());
     move |relayed| {
         earlier.push(relayed.clone());
@@ -88,8 +92,13 @@ fn mischief(
     }
 }
 
-fn disguise(random: &mut fastrand::Rng) -> Disguise {
+fn is_honest(seed: u64) -> bool {
+    seed.is_multiple_of(HONEST_EVERY)
+}
+
+fn disguise(seed: u64, random: &mut fastrand::Rng) -> Disguise {
     match random.u8(..8) {
+        _ if is_honest(seed) => |_, place| place,
         // The first takes the server's peer for the second and the other way round.
         0 => |viewer, place| if viewer == 0 && place > 0 && place < 3 { 3 - place } else { place },
         // Each takes it for the other.
@@ -115,10 +124,10 @@ fn disguise(random: &mut fastrand::Rng) -> Disguise {
     }
 }
 
-fn config(server: &EvilServer, code: &Code, name: &str) -> Config {
+fn config(server: &EvilServer, code: &Code, name: &str, connect_timeout: Duration) -> Config {
     Config {
         local_addresses: vec![Ipv4Addr::LOCALHOST.into()],
-        connect_timeout: RUN_TIME,
+        connect_timeout,
         leave_timeout: Duration::from_millis(50),
         ..Config::sealed(&server.url, code.clone(), name)
     }
@@ -151,11 +160,13 @@ async fn watch(events: &mut mpsc::Receiver<Event>, until: Instant) -> Seen {
 
 async fn run(seed: u64) -> Outcome {
     let mut random = fastrand::Rng::with_seed(seed);
+    let run_time = if is_honest(seed) { HONEST_RUN_TIME } else { RUN_TIME };
     let (done, mut done_rx) = mpsc::unbounded_channel();
-    let server = EvilServer::start_disguised(mischief(seed, done), disguise(&mut random)).await;
+    let server = EvilServer::start_disguised(mischief(seed, done), disguise(seed, &mut random)).await;
     let code = Code::generate().unwrap();
     let (ana_name, bo_name) = (format!("ana {seed}"), format!("bo {seed}"));
-    let join = async |name: &str, code: &Code| Room::join(config(&server, code, name)).await.unwrap();
+    let join =
+        async |name: &str, code: &Code| Room::join(config(&server, code, name, run_time)).await.unwrap();
     let (ana, mut ana_events) = join(&ana_name, &code).await;
     let (bo, mut bo_events) = join(&bo_name, &code).await;
     // Somebody of the server's, who knows the locator and guesses the words.
@@ -165,12 +176,14 @@ async fn run(seed: u64) -> Outcome {
         true => None,
         false => Some(join("eve", &guess).await),
     };
-    let until = Instant::now() + RUN_TIME;
+    let until = Instant::now() + run_time;
     let (of_ana, of_bo) = tokio::join!(watch(&mut ana_events, until), watch(&mut bo_events, until));
     for (seen, other) in [(&of_ana, &bo_name), (&of_bo, &ana_name)] {
         assert!(seen.names.iter().all(|name| name == other), "seed {seed}: a channel with {:?}", seen.names);
     }
-    if !of_ana.names.is_empty() && !of_bo.names.is_empty() {
+    let opened = !of_ana.names.is_empty() && !of_bo.names.is_empty();
+    assert!(opened || !is_honest(seed), "seed {seed}: a server that does nothing, and nothing opens");
+    if opened {
         let shared = of_ana.strings.iter().any(|string| of_bo.strings.contains(string));
         assert!(shared, "seed {seed}: open, and nothing in common");
     }
@@ -183,7 +196,7 @@ async fn run(seed: u64) -> Outcome {
     }
     drop((ana, bo));
     Outcome {
-        opened: usize::from(!of_ana.names.is_empty() && !of_bo.names.is_empty()),
+        opened: usize::from(opened),
         guessed: of_ana.guesses.max(of_bo.guesses),
         mischief: std::iter::from_fn(|| done_rx.try_recv().ok()).count(),
     }
@@ -213,8 +226,7 @@ async fn whatever_a_server_does_nothing_opens_but_between_the_two_that_have_the_
         begun.elapsed(),
         sum.opened
     );
-    assert!(sum.mischief > runs && sum.guessed > 0, "the server did too little: {sum:?}");
-    assert!(sum.opened > runs / 20, "hardly any handshake was left alone enough to open: {sum:?}");
+    assert!(sum.mischief > runs / 2 && sum.guessed > 0, "the server did too little: {sum:?}");
 }
 
 fn add(sum: &mut Outcome, outcome: Outcome) {
