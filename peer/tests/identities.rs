@@ -179,6 +179,29 @@ async fn a_name_that_is_taken_on_an_open_channel_holds_and_another_does_not_rele
 }
 
 #[tokio::test]
+async fn a_new_name_that_comes_with_a_new_channel_is_judged_once_with_what_is_shown_there() {
+    let server = Server::start().await;
+    let code = Code::generate().unwrap();
+    let opinion = Opinion::default();
+    let sealed = |name| Config {
+        local_addresses: vec![std::net::Ipv4Addr::LOCALHOST.into()],
+        ..Config::sealed(&server.url, code.clone(), name)
+    };
+    let mut ana = Member::join(Config { judge: opinion.judge(), ..sealed("ana") }).await;
+    let mut eve = Member::join(Config { identity: identity(3), ..sealed("eve") }).await;
+    let (ana_id, eve_id) = (ana.id(), eve.id());
+    eve.until_open(&ana_id).await;
+    ana.until_open(&eve_id).await;
+    eve.room.refuse(ana_id.clone()).await.unwrap();
+    ana.until(|event| matches!(event, Event::ChannelClosed { .. })).await;
+    eve.room.set_display_name("bo").await.unwrap();
+    eve.room.connect(ana_id).await.unwrap();
+    ana.until_open(&eve_id).await;
+    let judged: Vec<_> = ana.seen.iter().filter_map(judged).collect();
+    assert_eq!(judged, [(key(3), Judgement::New), (key(3), Judgement::Held)]);
+}
+
+#[tokio::test]
 async fn who_leaves_while_somebody_is_held_is_told_what_was_not_delivered_and_so_is_the_other() {
     let server = Server::start().await;
     let opinion = Opinion::default();

@@ -92,6 +92,7 @@ impl Link {
         if let Some(attempt) = &mut self.attempt {
             attempt.opened_in = Some(attempt.begun.elapsed());
         }
+        self.forget_introduction();
         // The peer may have changed its name while the server could not tell us.
         self.update(Peer { display_name: display_name.clone(), ..self.peer.clone() }).await;
         if !self.introduced(display_name.clone(), key).await {

@@ -11,6 +11,8 @@ use crate::{Event, IdentityKey, Judgement, ShortString, Shown, Untrusted, connec
 pub(super) struct Standing {
     /// On the channel that is open, or was last.
     shown: Option<Shown>,
+    /// It is of the channel that is open.
+    current: bool,
     /// The program knows the key.
     known: bool,
     /// The certificate that the last short string was of.
@@ -48,6 +50,11 @@ impl Link {
         self.events.send(Event::ShortString { peer_id: self.peer_id.clone(), string, changed }).await;
     }
 
+    /// The peer is about to introduce itself on another channel: what it showed before is not judged under its new name.
+    pub(super) fn forget_introduction(&mut self) {
+        self.standing.current = false;
+    }
+
     /// What the peer showed on a channel that is about to open; says whether it may.
     pub(super) async fn introduced(&mut self, display_name: Untrusted, key: Option<IdentityKey>) -> bool {
         let bound = self.sealing.as_ref().and_then(|sealing| sealing.bound_key());
@@ -66,6 +73,7 @@ impl Link {
         }
         self.standing.string = None;
         let shown = Shown { peer_id: self.peer_id.clone(), display_name, key, certificate };
+        self.standing.current = true;
         let judgement = self.judge(&shown);
         self.settle(shown, judgement).await;
         true
@@ -73,7 +81,8 @@ impl Link {
 
     /// The peer calls itself otherwise on an open channel. That does not free one that is held.
     pub(super) async fn judge_name(&mut self, display_name: Untrusted) {
-        let Some(shown) = self.standing.shown.clone().filter(|_| self.chat.is_open()) else { return };
+        let current = self.standing.current && self.chat.is_open();
+        let Some(shown) = self.standing.shown.clone().filter(|_| current) else { return };
         if shown.display_name == display_name {
             return;
         }

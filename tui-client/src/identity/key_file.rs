@@ -25,7 +25,7 @@ pub enum KeyFileError {
     NoPlace(io::Error),
     /// There is one that cannot be read.
     #[error(
-        "it cannot be read: {0}; make it yours to read, or use another with --profile, or none with --anonymous"
+        "it cannot be read: {0}; make it yours to read, or set XDG_DATA_HOME to a folder of yours, or show none with --anonymous"
     )]
     Unreadable(io::Error),
     /// What is there is no key.

@@ -95,7 +95,7 @@ fn parse(line: &str) -> Option<KnownPeer> {
 #[derive(Debug, thiserror::Error)]
 pub enum KnownPeersError {
     /// The operating system said so.
-    #[error("{0}")]
+    #[error("{0}; make it yours, or set XDG_DATA_HOME to a folder of yours")]
     Io(#[from] io::Error),
     /// It is not ours.
     #[error("it is longer than {FILE_BYTES_MAX} bytes or not text: move it away")]
