@@ -105,15 +105,14 @@ async fn visit(
     match session::visit(channel, config).await {
         Ok(visit) => {
             tell(Finding::Signaling { outcome: Ok(visit.signaled) }).await?;
-            let credentials_expire_at = visit.credentials_expire_at;
-            tell(Finding::Clock { offset, credentials_expire_at }).await?;
+            tell(Finding::Clock { offset, credentials_expire_at: visit.credentials_expire_at }).await?;
             Some(visit.ice_servers)
         }
         Err(trouble) => {
+            // What is wrong with a token may be the clock.
             let is_about_token = matches!(trouble, Trouble::NotPermitted { .. });
             tell(Finding::Signaling { outcome: Err(trouble) }).await?;
             if is_about_token {
-                // What is wrong with a token may be the clock.
                 tell(Finding::Clock { offset, credentials_expire_at: None }).await?;
             }
             Some(Vec::new())

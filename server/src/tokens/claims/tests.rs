@@ -88,6 +88,8 @@ fn what_is_wrong_is_named() {
     }
     let list = format!("[\"patchcord\",null,null,{NOW},null,{},\"lobby\",[\"join\"]]", NOW + 60);
     assert_eq!(Claims::read(list.as_bytes(), &rules(), NOW), Err(Denied::Malformed));
+    let skipped = good().to_string().replacen('{', "{\"x\":\"\\ud800\",", 1);
+    assert_eq!(Claims::read(skipped.as_bytes(), &rules(), NOW), Err(Denied::Malformed));
     let twice = good().to_string().replacen('{', &format!("{{\"exp\":{},", NOW + 9), 1);
     assert_eq!(Claims::read(twice.as_bytes(), &rules(), NOW), Err(Denied::Malformed));
     let deep = good().to_string().replacen('{', &format!("{{\"x\":{},", "[".repeat(4_000)), 1);
