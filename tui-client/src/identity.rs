@@ -164,6 +164,7 @@ pub fn take_profile(args: &IdentityArgs, config: &mut Config) -> Result<Trust, F
     let file = profile.known_peers();
     let known = file.read().map_err(|reason| Failure::KnownPeers { path: file.path(), reason })?;
     let trust = Trust::new(file, known, config.identity.as_ref().map(Identity::key));
+    let trust = if config.seal.is_some() { trust.sealed() } else { trust };
     config.judge = Some(trust.judge());
     Ok(trust)
 }

@@ -200,6 +200,20 @@ fn a_key_that_is_remembered_is_known_under_any_name_but_that_of_somebody_else() 
 }
 
 #[test]
+fn who_proves_a_code_is_blocked_for_a_name_only_if_that_was_compared() {
+    let by_code = KnownPeer { how: How::Code, ..known(1, "bo") };
+    let remembered = || vec![by_code.clone(), known(2, "ana")];
+    let like = |trust: &Trust, name, key| trust.opinion(&shown("p", name, key, 1));
+    let (open, sealed) = (Trust::of(remembered()), Trust::of(remembered()).sealed());
+    assert_eq!(like(&open, "bo", Some(key(3))), Opinion::CalledLike(by_code.clone()));
+    for key in [Some(key(3)), None] {
+        assert_eq!(like(&sealed, "bo", key), Opinion::New, "another user of that name");
+        assert_eq!(like(&sealed, "ana", key), Opinion::CalledLike(known(2, "ana")));
+    }
+    assert_eq!(like(&sealed, "bo", Some(key(1))), Opinion::Known(by_code));
+}
+
+#[test]
 fn who_is_accepted_for_the_session_is_so_by_its_key_or_certificate_and_under_that_name_alone() {
     let trust = Trust::of(vec![known(1, "bo"), known(2, "ana")]);
     trust.accept(&shown("p", "bo", None, 1));

@@ -1,6 +1,7 @@
 //! What is made of a peer by what it shows: whether it is one that was verified, or calls itself like one and is not.
 //!
-//! Invariant: whoever is called like somebody who is remembered, and has not that one's key, is held until the user has decided.
+//! Invariant: whoever is called like somebody who is remembered, and has not that one's key, is held until the user has decided;
+//! unless it proves the code of a sealed room, and no more than that is known of the other.
 
 use std::{
     collections::{HashMap, HashSet},
@@ -10,7 +11,7 @@ use std::{
 use patchcord_peer::{IdentityKey, Judge, Judgement, PeerId, Shown};
 
 use super::{
-    KnownPeer,
+    How, KnownPeer,
     known_peers::{KnownPeersError, KnownPeersFile},
     likeness::Likeness,
 };
@@ -54,6 +55,8 @@ pub struct Trust {
     /// Our own, which another client of ours may show.
     own_key: Option<IdentityKey>,
     file: Option<KnownPeersFile>,
+    /// Whoever comes has proved that it knows the code.
+    sealed: bool,
     session: Arc<Mutex<Session>>,
 }
 
@@ -63,6 +66,11 @@ impl Trust {
         let trust = Self { file: Some(file), own_key, ..Self::default() };
         trust.session().known = known;
         trust
+    }
+
+    /// For a sealed room.
+    pub fn sealed(self) -> Self {
+        Self { sealed: true, ..self }
     }
 
     /// Without a file, for as long as the program runs.
@@ -93,7 +101,10 @@ impl Trust {
         let session = self.session();
         let likeness = Likeness::of(&SafeText::name(&shown.display_name));
         let is_its_own = |known: &&KnownPeer| Some(known.key) == shown.key;
-        let is_alike = |known: &&KnownPeer| Likeness::of(&known.name).is_like(&likeness);
+        // A code vouches for the one that is here as much as another did for the one that is remembered.
+        let has_a_name = |known: &&KnownPeer| !self.sealed || known.how != How::Code;
+        let is_alike =
+            |known: &&KnownPeer| has_a_name(known) && Likeness::of(&known.name).is_like(&likeness);
         let own = session.known.iter().find(is_its_own);
         let namesakes = || session.known.iter().filter(is_alike);
         let accepted = session.accepted.contains(&(proof(shown), likeness.clone()));
