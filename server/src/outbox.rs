@@ -232,7 +232,8 @@ impl Outbox {
         state.resumed = Some(resumed);
         state.replay_from = Some(state.retained.oldest());
         state.ack_told = state.ack;
-        state.queue.go_on(roster);
+        let again = roster.map(|_| state.retained.told_of()).unwrap_or_default();
+        state.queue.go_on(roster, &again);
         state.wake();
         state.reader
     }

@@ -3,7 +3,7 @@
 //! peer that came and left unread nothing is told, nor what it sent. So at most two such frames wait for
 //! each peer a room may have, and one PeerLeft follows each PeerJoined that was told.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 
 use crate::{
     config::{OUTBOX_RELAYED_BYTES_MAX, OUTBOX_RELAYED_MESSAGES_MAX},
@@ -110,9 +110,10 @@ impl Queue {
     }
 
     /// Lets follow what was kept back since before a roster was made. With a loss the reader goes on with that
-    /// roster: of these peers it has heard by then that they came, so that they leave must be told; of others who
-    /// left nothing is told any more, or whoever loses and never reads would collect what many were that came and left.
-    pub fn go_on(&mut self, roster: Option<&[PeerId]>) {
+    /// roster: of these peers it has heard by then that they came, so that they leave must be told, and of those whom what is
+    /// sent `again` brings back; of others who left nothing is told any more, or whoever loses and never reads would collect
+    /// what many were that came and left.
+    pub fn go_on(&mut self, roster: Option<&[PeerId]>, again: &BTreeSet<PeerId>) {
         let held = self.held.take().unwrap_or_default();
         let vanished = std::mem::take(&mut self.vanished).into_iter();
         self.waiting.extend(held);
@@ -121,7 +122,8 @@ impl Queue {
         let is_gone = |peer_id: &PeerId| gone.contains(peer_id) && !roster.contains(peer_id);
         self.remove(|about| match about {
             About::Came(came) => roster.contains(came),
-            About::From(peer_id) | About::Changed { peer_id, .. } | About::Left(peer_id) => is_gone(peer_id),
+            About::From(peer_id) | About::Changed { peer_id, .. } => is_gone(peer_id),
+            About::Left(peer_id) => is_gone(peer_id) && !again.contains(peer_id),
             About::Session | About::IceServers | About::Refused(_) => false,
         });
         self.waiting.extend(vanished.filter(|left| left.about.left().is_some_and(|id| roster.contains(&id))));

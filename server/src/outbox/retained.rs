@@ -1,11 +1,11 @@
 //! What was sent and is not acknowledged, kept for a resume to send again. Bounded: the oldest falls out,
 //! and whom it concerned is remembered until the peer acknowledges it after all. Numbers have no gap.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use crate::{
     config::{RETAINED_BYTES_MAX, RETAINED_MESSAGES_MAX},
-    frame::Frame,
+    frame::{About, Frame},
     peer_id::PeerId,
 };
 
@@ -83,6 +83,15 @@ impl Retained {
         self.frames.get(usize::try_from(index).ok()?)
     }
 
+    /// Of whom what is kept says that they came or changed.
+    pub fn told_of(&self) -> BTreeSet<PeerId> {
+        let news = self.frames.iter().filter_map(|frame| match &frame.about {
+            About::Came(peer_id) | About::Changed { peer_id, .. } => Some(*peer_id),
+            _ => None,
+        });
+        news.collect()
+    }
+
     /// What is neither acknowledged nor kept.
     pub fn missing(&self) -> Missing {
         if self.oldest() <= self.acknowledged + 1 {
@@ -122,7 +131,6 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::frame::About;
 
     fn peer(number: u8) -> PeerId {
         PeerId::from_bits([number; 10])

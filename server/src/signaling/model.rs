@@ -74,3 +74,20 @@ fn a_stream_that_is_lost_before_it_goes_on_with_a_full_session_detaches_it() {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build();
     runtime.unwrap().block_on(play(steps)).unwrap();
 }
+
+#[test]
+fn whoever_left_after_a_loss_is_not_brought_back_by_what_is_sent_again() {
+    let steps = vec![
+        Step::Join { room: 2 },
+        Step::Join { room: 2 },
+        Step::DetachWithALoss { who: 48, rounds: 1 },
+        Step::Join { room: 2 },
+        Step::Resume { who: 4, token: Token::Newest, last: Last::Handled },
+        Step::DetachWithALoss { who: 15, rounds: 1 },
+        Step::Join { room: 2 },
+        Step::Remove { who: 22 },
+        Step::Resume { who: 13, token: Token::Newest, last: Last::Handled },
+    ];
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build();
+    runtime.unwrap().block_on(play(steps)).unwrap();
+}

@@ -103,8 +103,7 @@ impl Trust {
         let is_its_own = |known: &&KnownPeer| Some(known.key) == shown.key;
         // A code vouches for the one that is here as much as another did for the one that is remembered.
         let has_a_name = |known: &&KnownPeer| !self.sealed || known.how != How::Code;
-        let is_alike =
-            |known: &&KnownPeer| has_a_name(known) && Likeness::of(&known.name).is_like(&likeness);
+        let is_alike = |known: &&KnownPeer| has_a_name(known) && Likeness::of(&known.name).is_like(&likeness);
         let own = session.known.iter().find(is_its_own);
         let namesakes = || session.known.iter().filter(is_alike);
         let accepted = session.accepted.contains(&(proof(shown), likeness.clone()));

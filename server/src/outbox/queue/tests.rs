@@ -257,9 +257,21 @@ fn who_a_roster_has_told_of_leaves_although_nobody_read_that_it_came() {
     queue.put(leave(2));
     queue.put(come(5));
     // Peer 4 had left before the roster was made; peer 5 came after.
-    queue.go_on(Some(&[peer(1), peer(2), peer(3)]));
+    queue.go_on(Some(&[peer(1), peer(2), peer(3)]), &BTreeSet::new());
     queue.put(leave(1));
     queue.put(leave(5));
     let told: Vec<_> = std::iter::from_fn(|| queue.take()).map(|frame| frame.about).collect();
     assert_eq!(told, [About::Left(peer(2)), About::Left(peer(3)), About::Left(peer(1))]);
+}
+
+#[test]
+fn who_is_brought_back_by_what_is_sent_again_leaves_again() {
+    let leave = |number| Frame::peer_left(peer(number), LeaveReason::Left);
+    let mut queue = Queue::default();
+    queue.put(leave(1));
+    queue.put(leave(2));
+    queue.hold();
+    queue.go_on(Some(&[]), &BTreeSet::from([peer(2)]));
+    let told: Vec<_> = std::iter::from_fn(|| queue.take()).map(|frame| frame.about).collect();
+    assert_eq!(told, [About::Left(peer(2))]);
 }

@@ -337,11 +337,20 @@ impl Reference {
         session.resumed = Some(Resumption { complete, last_seq, affected, peers, token: issued });
         session.replay = Some(session.oldest);
         if !complete {
-            // The roster has said who is there, and so who has left.
+            // The roster has said who is there, and so who has left; but what is sent again may bring somebody back.
+            let kept = &session.sent[session.oldest as usize - 1..];
+            let again: BTreeSet<Id> = kept
+                .iter()
+                .filter_map(|note| match note.about {
+                    About::Came(id) | About::Changed(id) => Some(id),
+                    _ => None,
+                })
+                .collect();
             let has_left = |id| move |note: &Note| note.about == About::Left(id);
             let waiting = std::mem::take(&mut session.waiting);
             let is_told = |note: &Note| match note.about {
-                About::Came(_) | About::Left(_) => false,
+                About::Came(_) => false,
+                About::Left(id) => again.contains(&id),
                 About::From(id) | About::Changed(id) => !waiting.iter().any(has_left(id)),
                 About::Session | About::Refused(_) => true,
             };
