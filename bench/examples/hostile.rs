@@ -29,12 +29,12 @@ type Outcome<T> = Result<T, Box<dyn Error + Send + Sync>>;
 
 /// What a client takes in one ICE generation, less the one that is honest.
 const CANDIDATES_PER_SESSION: usize = 63;
-const SESSIONS_AT_ONCE: usize = 5;
+/// What they say at once fits into the outbox of the one that they aim at: the server passes on no more than 120 messages
+/// that wait there, and the candidate that ends a session is the last one.
+const SESSIONS_AT_ONCE: usize = 3;
 /// Checks of its own socket after which every other pair has had its turn.
 const CHECKS: usize = 4;
-const PATIENCE: Duration = Duration::from_secs(5);
-/// Of so many sessions one may go unanswered: what is counted is where packets go, and the others see to that.
-const SESSIONS_PER_UNANSWERED: usize = 20;
+const PATIENCE: Duration = Duration::from_secs(20);
 
 /// With `#` for a number that changes.
 const AIMS: [&str; 30] = [
@@ -86,30 +86,20 @@ async fn main() -> Outcome<()> {
     let own: IpAddr = own.parse()?;
     let sources = sources.split(',').map(str::parse).collect::<Result<Vec<IpAddr>, _>>()?;
     let channel = Channel::from_shared(url.clone())?.connect().await?;
-    let (mut running, mut done, mut unanswered) = (JoinSet::new(), 0, 0);
+    let (mut running, mut done) = (JoinSet::new(), 0);
     for number in 0..sessions {
         if running.len() == SESSIONS_AT_ONCE {
-            let ended = running.join_next().await.ok_or("a session is running")??;
-            *(if ended? { &mut done } else { &mut unanswered }) += 1;
+            running.join_next().await.ok_or("a session is running")???;
+            done += 1;
         }
         let (channel, room, sources) = (channel.clone(), room.clone(), sources.clone());
-        running.spawn(async move {
-            match timeout(PATIENCE, attack(channel, room, number, own, sources)).await {
-                Ok(outcome) => outcome.map(|()| true),
-                Err(_) => Ok(false),
-            }
-        });
+        running.spawn(async move { timeout(PATIENCE, attack(channel, room, number, own, sources)).await? });
     }
     while let Some(ended) = running.join_next().await {
-        *(if ended?? { &mut done } else { &mut unanswered }) += 1;
+        ended??;
+        done += 1;
     }
-    if unanswered > sessions / SESSIONS_PER_UNANSWERED {
-        return Err(format!("{unanswered} of {sessions} sessions were not answered").into());
-    }
-    println!(
-        "{done} sessions with {} hostile candidates each are over, {unanswered} were not answered",
-        CANDIDATES_PER_SESSION
-    );
+    println!("{done} sessions with {} hostile candidates each are over", CANDIDATES_PER_SESSION);
     Ok(())
 }
 
