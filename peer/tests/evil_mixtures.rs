@@ -18,6 +18,8 @@ use tokio::{
 /// scripts/test --long runs 10,000.
 const RUNS: usize = 200;
 const RUNS_AT_ONCE: usize = 16;
+/// Of many runs, as most of each is waiting.
+const OF_MANY_AT_ONCE: usize = 64;
 /// A handshake that only got delayed is given up then: it counts as what did not open.
 const RUN_TIME: Duration = Duration::from_millis(1500);
 
@@ -208,10 +210,11 @@ async fn whatever_a_server_does_nothing_opens_but_between_the_two_that_have_the_
     let runs = number("PATCHCORD_HANDSHAKES").map_or(RUNS, |runs| usize::try_from(runs).unwrap());
     let first_seed = number("PATCHCORD_SEED").unwrap_or_else(|| fastrand::u64(..1 << 48));
     println!("seed {first_seed}: PATCHCORD_SEED={first_seed} repeats the server's choices");
+    let at_once = if runs > RUNS { OF_MANY_AT_ONCE } else { RUNS_AT_ONCE };
     let begun = Instant::now();
     let (mut running, mut sum) = (JoinSet::new(), Outcome::default());
     for number in 0..runs {
-        if running.len() == RUNS_AT_ONCE {
+        if running.len() == at_once {
             add(&mut sum, running.join_next().await.unwrap().unwrap());
         }
         running.spawn(run(first_seed + number as u64));
