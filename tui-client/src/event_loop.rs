@@ -5,12 +5,7 @@ use std::{io, time::Duration};
 
 use patchcord_peer::{ConnectPolicy, Room};
 
-use crate::{
-    app::AppEvent,
-    identity::Trust,
-    sealed::{Invite, guesses::Events},
-    terminal::TerminalGuard,
-};
+use crate::{app::AppEvent, identity::Trust, room_events::Events, sealed::Invite, terminal::TerminalGuard};
 
 mod frames;
 mod input;

@@ -21,7 +21,7 @@ pub(crate) use lines::{LINE_BYTES_MAX, Line, Lines};
 pub(crate) use outbox::Printed;
 pub(crate) use requests::{Answer, Request};
 
-use crate::{exit::Exit, identity::Trust, sealed::guesses::Events};
+use crate::{exit::Exit, identity::Trust, room_events::Events};
 use deliveries::Deliveries;
 use outbox::Outbox;
 use parting::Parting;

@@ -106,7 +106,7 @@ impl Profile {
     }
 
     /// Held until dropped: of those who change something in the folder there is one at a time.
-    fn lock(&self) -> io::Result<File> {
+    pub(crate) fn lock(&self) -> io::Result<File> {
         DirBuilder::new().recursive(true).mode(0o700).create(&self.folder)?;
         let path = self.folder.join("lock");
         let lock = OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(path)?;

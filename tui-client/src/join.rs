@@ -14,10 +14,11 @@ use crate::{
     json::JsonFace,
     lookout::Lookout,
     plain::PlainFace,
+    room_events::Events,
     safe_text::SafeText,
     sealed::{
         Choice, Invite, Place,
-        guesses::{Events, GUESSES_MAX, GuessFile, Keeper},
+        guesses::{GUESSES_MAX, GuessFile, Keeper},
     },
     stderr,
 };
@@ -87,6 +88,7 @@ pub(crate) async fn take_part(
     let (room, events) = Room::join(config.clone()).await?;
     let sealed = config.seal.is_some().then(|| trust.clone());
     let events = Events::new(Lookout::new(events, config), keeper, sealed);
+    let remembering = events.remembering();
     let invite = invite(place, server, made, hosting);
     let mut notices = hosting.map(Hosting::notices).unwrap_or_default();
     if !room.info().may_send() {
@@ -95,7 +97,7 @@ pub(crate) async fn take_part(
     notices.extend(invite.iter().flat_map(|invite| invite.notices(hosting)));
     let signals =
         || Signals::listen().map_err(|reason| Failure::System { doing: "cannot wait for signals", reason });
-    match look {
+    let exit = match look {
         Look::Screen => {
             screen(event_loop::Session { room, events, connect_policy, notices, invite, trust }).await
         }
@@ -108,7 +110,9 @@ pub(crate) async fn take_part(
             let face = JsonFace::new(hosting.cloned(), code, trust.clone());
             Ok(Session::new(face, room, events, trust, true).run(signals()?).await)
         }
-    }
+    };
+    remembering.settle().await;
+    exit
 }
 
 /// Takes in what is known of guesses at the code, and keeps what comes.

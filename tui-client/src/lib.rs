@@ -18,6 +18,7 @@ pub mod keymap;
 pub mod logging;
 pub mod lookout;
 mod plain;
+mod room_events;
 pub mod rooms;
 pub mod safe_text;
 pub mod sealed;

@@ -13,7 +13,7 @@ use super::{
 use crate::{
     app::{App, AppEvent, Effect, Phase, Setup, Surface},
     clock::Clock,
-    sealed::guesses::Events,
+    room_events::Events,
     terminal::Screen,
     theme::Theme,
 };

@@ -1,10 +1,5 @@
-//! The peers whose identity was verified, in a file of one line each:
-//!
-//! ```text
-//! KEY HOW TIME NAME
-//! ```
-//!
-//! with HOW `compared` or `code`, TIME by RFC 3339, NAME to the end of the line. Other lines are left as they are.
+//! The peers whose identity was verified, in a file of one line each: `KEY HOW TIME NAME`, with HOW `compared` or `code`,
+//! TIME by RFC 3339, NAME to the end of the line. Other lines are left as they are.
 
 use std::{
     fmt,

@@ -9,10 +9,7 @@ use std::{
     time::Duration,
 };
 
-use patchcord_peer::{Event, Judgement, ProblemCode};
 use rustix::fs::{FlockOperation, flock};
-
-use crate::{identity::Trust, lookout::Lookout};
 
 /// Wrong words after which a code is used up, as [`Event::GuessesUsed`] says.
 pub const GUESSES_MAX: u32 = 16;
@@ -125,7 +122,8 @@ impl Keeper {
         Self { file, locator: locator.to_owned(), used }
     }
 
-    fn keep(&mut self, used: u32) {
+    /// So many the room has counted by now.
+    pub fn keep(&mut self, used: u32) {
         let more = i64::from(used) - i64::from(std::mem::replace(&mut self.used, used));
         if let Err(reason) = self.file.add(&self.locator, more) {
             tracing::warn!(%reason, path = %self.file.path.display(), "wrong guesses cannot be kept");
@@ -133,65 +131,9 @@ impl Keeper {
     }
 }
 
-/// A room's events; what they tell of guesses is on disk before they are read.
-#[derive(Debug)]
-pub struct Events {
-    events: Lookout,
-    keeper: Option<Keeper>,
-    /// In a sealed room: who proves that it knows the code is remembered.
-    trust: Option<Trust>,
-    /// To be told before anything else.
-    problem: Option<Event>,
-}
-
-impl Events {
-    /// Without a keeper nothing is kept, and without `trust` nobody is remembered.
-    pub fn new(events: Lookout, keeper: Option<Keeper>, trust: Option<Trust>) -> Self {
-        Self { events, keeper, trust, problem: None }
-    }
-
-    /// The next one; `None` when no more come. Cancel-safe.
-    pub async fn recv(&mut self) -> Option<Event> {
-        if let Some(problem) = self.problem.take() {
-            return Some(problem);
-        }
-        let event = self.events.recv().await;
-        self.note(event.as_ref());
-        event
-    }
-
-    /// One that is there already.
-    pub fn try_recv(&mut self) -> Option<Event> {
-        if let Some(problem) = self.problem.take() {
-            return Some(problem);
-        }
-        let event = self.events.try_recv().ok();
-        self.note(event.as_ref());
-        event
-    }
-
-    fn note(&mut self, event: Option<&Event>) {
-        if let (Some(Event::GuessesUsed { used }), Some(keeper)) = (event, &mut self.keeper) {
-            keeper.keep(*used);
-        }
-        if let (Some(Event::Identity { shown, judgement: Judgement::New }), Some(trust)) =
-            (event, &self.trust)
-            && let Err(reason) = trust.knew_the_code(shown)
-        {
-            self.problem = Some(Event::Problem {
-                code: ProblemCode::NotRemembered,
-                peer_id: Some(shown.peer_id.clone()),
-                message: format!("it cannot be remembered: {reason}"),
-            });
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use std::os::unix::fs::PermissionsExt;
-
-    use tokio::sync::mpsc;
 
     use super::*;
 
@@ -203,12 +145,9 @@ mod tests {
     #[test]
     fn what_a_room_tells_is_there_in_the_next_run_and_nobody_else_can_read_it() {
         let folder = tempfile::tempdir().unwrap();
-        let (sender, receiver) = mpsc::channel(8);
-        let lookout = Lookout::new(receiver, patchcord_peer::Config::new("", "", ""));
-        let mut events = Events::new(lookout, Some(Keeper::new(file(&folder), "7k3m9xqd", 0)), None);
+        let mut keeper = Keeper::new(file(&folder), "7k3m9xqd", 0);
         for used in [1, 0, 1, 2] {
-            sender.try_send(Event::GuessesUsed { used }).unwrap();
-            assert!(events.try_recv().is_some());
+            keeper.keep(used);
         }
         assert_eq!(file(&folder).used("7k3m9xqd").unwrap(), 2);
         assert_eq!(file(&folder).used("00000000").unwrap(), 0);
