@@ -3,7 +3,7 @@ all it knows. It offers to whoever is in the room and answers whoever comes late
 for everybody; at its end the peer says bye and leaves. stdout has one JSON object per event.
 """
 
-import argparse, asyncio, importlib, json, os, sys, tempfile
+import argparse, asyncio, contextlib, importlib, json, os, sys, tempfile
 from pathlib import Path
 
 import aioice.ice, grpc, grpc_tools.protoc
@@ -85,6 +85,8 @@ class Link:
 class Me:
     """This peer: its stream to the server and its links."""
 
+    link = Link
+
     def __init__(self, name, stream):
         self.name, self.stream, self.session_id = name, stream, os.urandom(16)
         self.links, self.ice_servers, self.seq, self.ack = {}, [], 0, 0
@@ -94,14 +96,14 @@ class Me:
         await self.stream.write(signaling.SignalRequest(seq=self.seq, ack=self.ack, **message))
 
     async def offer(self, peer_id):
-        link = self.links[peer_id] = Link(self, peer_id)
+        link = self.links[peer_id] = self.link(self, peer_id)
         # aiortc does not trickle: the description has every candidate in it.
         await link.connection.setLocalDescription(await link.connection.createOffer())
         sdp = link.connection.localDescription.sdp
         await self.request(offer=signaling.SignalRequest.Offer(to_peer_id=peer_id, sdp=sdp))
 
     async def answer(self, peer_id, offer):
-        link = self.links[peer_id] = self.links.get(peer_id) or Link(self, peer_id)
+        link = self.links[peer_id] = self.links.get(peer_id) or self.link(self, peer_id)
         await link.describe("offer", offer)
         await link.connection.setLocalDescription(await link.connection.createAnswer())
         sdp = link.connection.localDescription.sdp
@@ -141,21 +143,36 @@ class Me:
         await self.request(leave=signaling.SignalRequest.Leave())
 
 
+    async def run(self, room):
+        await self.request(join=signaling.SignalRequest.Join(room=room, display_name=self.name))
+        await asyncio.gather(self.listen(), self.speak())
+
+
+@contextlib.asynccontextmanager
+async def stream_to(server):
+    async with grpc.aio.insecure_channel(server) as channel:
+        yield signaling_grpc.SignalingServiceStub(channel).Signal()
+
+
+def offer_only(address):
+    """Makes this the only local address that is offered."""
+    if address:
+        aioice.ice.get_host_addresses = lambda **_: [address]
+
+
 async def run(arguments):
-    if arguments.address:
-        aioice.ice.get_host_addresses = lambda **_: [arguments.address]
-    async with grpc.aio.insecure_channel(arguments.server) as channel:
-        me = Me(arguments.name, signaling_grpc.SignalingServiceStub(channel).Signal())
-        await me.request(join=signaling.SignalRequest.Join(room=arguments.room, display_name=arguments.name))
-        await asyncio.gather(me.listen(), me.speak())
+    async with stream_to(arguments.server) as stream:
+        await Me(arguments.name, stream).run(arguments.room)
 
 
-parser = argparse.ArgumentParser(description=__doc__)
-parser.add_argument("room")
-parser.add_argument("--server", default="127.0.0.1:50051", help="HOST:PORT of the public door")
-parser.add_argument("--name", default="peer.py", help="what others are shown")
-parser.add_argument("--address", help="the only local address to offer")
-arguments = parser.parse_args()
 with tempfile.TemporaryDirectory() as generated:
     signaling, signaling_grpc, chat = contract(Path(__file__).parents[2] / "proto", generated)
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("room")
+    parser.add_argument("--server", default="127.0.0.1:50051", help="HOST:PORT of the public door")
+    parser.add_argument("--name", default="peer.py", help="what others are shown")
+    parser.add_argument("--address", help="the only local address to offer")
+    arguments = parser.parse_args()
+    offer_only(arguments.address)
     asyncio.run(run(arguments))
