@@ -15,8 +15,9 @@ const ROOMS: &str = "patchcord.v1.RoomService";
 const KEY: &str = "a-key-of-an-operator";
 
 fn start(authority: &Authority, flags: &[&str]) -> Server {
-    let (cert, key) = (authority.path("server.pem"), authority.path("server.key"));
-    Server::start_with(&[&["--tls-cert", &cert, "--tls-key", &key], flags].concat())
+    authority.install("server");
+    let tls = authority.flags();
+    Server::start_with(&[&tls.each_ref().map(String::as_str)[..], flags].concat())
 }
 
 fn grpcurl(arguments: &[&str]) -> Result<String, String> {
@@ -73,7 +74,7 @@ fn people_chat_over_tls_once_they_trust_its_authority() {
 #[test]
 fn a_server_that_asks_for_certificates_says_so_and_doctor_too() {
     let authority = Authority::new();
-    authority.issue("ana");
+    authority.install("ana");
     let (ca, cert, key) = (authority.path("ca.pem"), authority.path("ana.pem"), authority.path("ana.key"));
     let server = start(&authority, &["--client-ca", &ca]);
     let url = format!("https://{}", server.public);
@@ -145,7 +146,7 @@ fn operators_look_in_with_a_key_over_tls() {
 #[test]
 fn operators_look_in_with_a_certificate() {
     let authority = Authority::new();
-    authority.issue("ops");
+    authority.install("ops");
     let (ca, cert, key) = (authority.path("ca.pem"), authority.path("ops.pem"), authority.path("ops.key"));
     let server = start(&authority, &["--admin-client-ca", &ca]);
     let method = format!("{ROOMS}/ListRooms");

@@ -57,7 +57,7 @@ async fn until_counted(authority: &Authority, process: &Process, line: &str) {
 #[tokio::test]
 async fn both_doors_speak_it_in_both_versions_and_offer_what_they_serve() {
     let authority = Authority::new();
-    authority.install(&authority.issue("server"));
+    authority.install("server");
     let process = start(&authority, &[]).await;
     let mut peer = join(&authority, process.public, None).await;
     is_alive(&mut peer).await;
@@ -81,12 +81,12 @@ async fn both_doors_speak_it_in_both_versions_and_offer_what_they_serve() {
 async fn certificates_change_on_sighup_under_an_open_stream_or_not_at_all() {
     let authority = Authority::new();
     let (first, second) = (authority.issue("first"), authority.issue("second"));
-    authority.install(&first);
+    first.write(authority.folder.path(), "server");
     let process = start(&authority, &[]).await;
     let mut peer = join(&authority, process.public, None).await;
     assert_eq!(authority.shown_at(process.public).await, first.der());
 
-    authority.install(&second);
+    second.write(authority.folder.path(), "server");
     process.signal("HUP").await;
     process.until_logged("reloaded\",\"", 2).await;
     for door in [process.public, process.admin] {
@@ -95,10 +95,10 @@ async fn certificates_change_on_sighup_under_an_open_stream_or_not_at_all() {
     is_alive(&mut peer).await;
 
     // The key of another certificate, then what is none.
-    std::fs::write(authority.path("key.pem"), &first.key).unwrap();
+    std::fs::write(authority.path("server.key"), &first.key).unwrap();
     process.signal("HUP").await;
     process.until_logged("not the key of the certificate", 2).await;
-    std::fs::write(authority.path("cert.pem"), "nonsense").unwrap();
+    std::fs::write(authority.path("server.pem"), "nonsense").unwrap();
     process.signal("HUP").await;
     process.until_logged("no certificate in PEM form", 2).await;
     assert_eq!(authority.shown_at(process.public).await, second.der());
@@ -113,7 +113,7 @@ async fn a_certificate_is_renewed_without_a_signal_when_its_link_leads_elsewhere
     let (first, second) = (authority.issue("first"), authority.issue("second"));
     for (folder, pair) in [("1", &first), ("2", &second)] {
         std::fs::create_dir(authority.path(folder)).unwrap();
-        pair.write(&authority.path(folder), "server");
+        pair.write(authority.path(folder).as_ref(), "server");
     }
     let lead_to = |folder: &str| {
         let fresh = authority.path("fresh");
@@ -121,7 +121,7 @@ async fn a_certificate_is_renewed_without_a_signal_when_its_link_leads_elsewhere
         std::fs::rename(fresh, authority.path("live")).unwrap();
     };
     lead_to("1");
-    let [cert, key] = ["live/server.pem", "live/server.key"].map(|name| authority.argument(name));
+    let [cert, key] = ["live/server.pem", "live/server.key"].map(|name| authority.path(name));
     let process = Process::start(&["--tls-cert", &cert, "--tls-key", &key]).await;
     assert_eq!(authority.shown_at(process.public).await, first.der());
     lead_to("2");
@@ -132,7 +132,7 @@ async fn a_certificate_is_renewed_without_a_signal_when_its_link_leads_elsewhere
 #[tokio::test]
 async fn it_ends_in_order_over_tls_too() {
     let authority = Authority::new();
-    authority.install(&authority.issue("server"));
+    authority.install("server");
     let process = start(&authority, &[]).await;
     let mut peer = join(&authority, process.public, None).await;
     let mute = authority.handshake(process.public, None, &TLS13, "h2").await.unwrap();
@@ -148,8 +148,8 @@ async fn it_ends_in_order_over_tls_too() {
 #[tokio::test]
 async fn the_public_door_takes_only_clients_whose_authority_it_knows() {
     let (authority, other) = (Authority::new(), Authority::new());
-    authority.install(&authority.issue("server"));
-    let ca = authority.argument("ca.pem");
+    authority.install("server");
+    let ca = authority.path("ca.pem");
     let process = start(&authority, &["--client-ca", &ca]).await;
     let mut peer = join(&authority, process.public, Some(&authority.issue("ana"))).await;
     is_alive(&mut peer).await;
@@ -172,8 +172,8 @@ async fn the_public_door_takes_only_clients_whose_authority_it_knows() {
 #[tokio::test]
 async fn the_admin_door_shows_strangers_only_whether_it_is_well() {
     let authority = Authority::new();
-    authority.install(&authority.issue("server"));
-    let ca = authority.argument("ca.pem");
+    authority.install("server");
+    let ca = authority.path("ca.pem");
     let process = start(&authority, &["--admin-client-ca", &ca]).await;
     let _peer = join(&authority, process.public, None).await;
     assert_eq!(authority.get(process.admin, "/livez", "", None).await.0, 200);
@@ -194,7 +194,7 @@ async fn the_admin_door_shows_strangers_only_whether_it_is_well() {
 #[tokio::test]
 async fn who_speaks_plain_is_told_to_speak_tls() {
     let authority = Authority::new();
-    authority.install(&authority.issue("server"));
+    authority.install("server");
     let process = start(&authority, &[]).await;
     let say = async |address: SocketAddr, words: &[u8]| {
         let mut stream = TcpStream::connect(address).await.unwrap();
@@ -219,7 +219,7 @@ async fn who_speaks_plain_is_told_to_speak_tls() {
 #[tokio::test]
 async fn handshakes_that_stall_drip_or_are_garbage_are_ended_and_hold_nobody_up() {
     let authority = Authority::new();
-    authority.install(&authority.issue("server"));
+    authority.install("server");
     let process = start(&authority, &["--connections-per-address-rate", "0"]).await;
     let mut silent = Vec::new();
     for _ in 0..40 {
@@ -272,10 +272,10 @@ async fn handshakes_that_stall_drip_or_are_garbage_are_ended_and_hold_nobody_up(
 #[tokio::test]
 async fn what_is_wrong_with_the_files_is_said_before_anything_is_bound() {
     let authority = Authority::new();
-    authority.install(&authority.issue("server"));
-    authority.issue("other").write(authority.folder.path(), "other");
+    authority.install("server");
+    authority.install("other");
     let [cert, key, other, none] =
-        ["cert.pem", "key.pem", "other.key", "none.pem"].map(|name| authority.argument(name));
+        ["server.pem", "server.key", "other.key", "none.pem"].map(|name| authority.path(name));
     let cases: [(&[&str], &str); 7] = [
         (&["--tls-cert", &cert], "--tls-cert needs --tls-key"),
         (&["--tls-key", &key], "--tls-key needs --tls-cert"),
@@ -299,7 +299,7 @@ async fn what_is_wrong_with_the_files_is_said_before_anything_is_bound() {
 #[tokio::test]
 async fn an_admin_door_for_this_machine_may_stay_plain_and_health_checks_know() {
     let authority = Authority::new();
-    authority.install(&authority.issue("server"));
+    authority.install("server");
     for (more, plain) in [(&[][..], "false"), (&["--admin-plain"], "true")] {
         let process = start(&authority, more).await;
         let [_, cert, _, key] = authority.flags();

@@ -2,35 +2,47 @@
 #![allow(clippy::unwrap_used, reason = "a test that fails by unwrap has failed as it should")]
 #![allow(dead_code, reason = "each test file compiles its own copy and uses its own part")]
 
+use std::path::Path;
+
 use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair};
 
 /// Its certificate is `ca.pem` of a folder that goes with it.
 pub struct Authority {
-    folder: tempfile::TempDir,
+    pub folder: tempfile::TempDir,
+    pub pem: String,
     issuer: Issuer<'static, KeyPair>,
 }
 
+/// A certificate and its key.
+pub struct Pair {
+    pub certificate: String,
+    pub key: String,
+}
+
 impl Authority {
-    /// With a `server.pem` and `server.key` for 127.0.0.1.
     pub fn new() -> Self {
         let mut params = CertificateParams::default();
         params.distinguished_name.push(DnType::CommonName, "test authority");
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         let key = KeyPair::generate().unwrap();
         let pem = params.self_signed(&key).unwrap().pem();
-        let authority = Self { folder: tempfile::tempdir().unwrap(), issuer: Issuer::new(params, key) };
-        authority.write("ca.pem", &pem);
-        authority.issue("server");
+        let authority = Self { folder: tempfile::tempdir().unwrap(), pem, issuer: Issuer::new(params, key) };
+        authority.write("ca.pem", &authority.pem);
         authority
     }
 
-    /// Puts NAME.pem and NAME.key into the folder.
-    pub fn issue(&self, name: &str) {
-        let mut params = CertificateParams::new(["127.0.0.1".to_owned()]).unwrap();
-        params.distinguished_name.push(DnType::CommonName, name);
+    /// For a server on this machine or a person, as the common name says.
+    pub fn issue(&self, common_name: &str) -> Pair {
+        let mut params = CertificateParams::new(["127.0.0.1".to_owned(), "localhost".to_owned()]).unwrap();
+        params.distinguished_name.push(DnType::CommonName, common_name);
         let key = KeyPair::generate().unwrap();
-        self.write(&format!("{name}.pem"), &params.signed_by(&key, &self.issuer).unwrap().pem());
-        self.write(&format!("{name}.key"), &key.serialize_pem());
+        let certificate = params.signed_by(&key, &self.issuer).unwrap().pem();
+        Pair { certificate, key: key.serialize_pem() }
+    }
+
+    /// Issues one and puts it into NAME.pem and NAME.key of the folder.
+    pub fn install(&self, name: &str) {
+        self.issue(name).write(self.folder.path(), name);
     }
 
     /// A file of the folder.
@@ -41,5 +53,18 @@ impl Authority {
     /// Puts a file into the folder.
     pub fn write(&self, name: &str, text: &str) {
         std::fs::write(self.path(name), text).unwrap();
+    }
+
+    /// With these a server shows `server.pem`.
+    pub fn flags(&self) -> [String; 4] {
+        let [certificate, key] = ["server.pem", "server.key"].map(|name| self.path(name));
+        ["--tls-cert".to_owned(), certificate, "--tls-key".to_owned(), key]
+    }
+}
+
+impl Pair {
+    pub fn write(&self, folder: &Path, name: &str) {
+        std::fs::write(folder.join(format!("{name}.pem")), &self.certificate).unwrap();
+        std::fs::write(folder.join(format!("{name}.key")), &self.key).unwrap();
     }
 }

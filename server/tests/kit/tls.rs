@@ -1,12 +1,11 @@
-//! An authority of a test, what it vouches for, and clients that trust it.
+//! Clients that trust the authority of a test.
 
-use std::{
-    net::SocketAddr,
-    path::{Path, PathBuf},
-    sync::Arc,
-};
+#[path = "../../../tests/support/authority.rs"]
+mod authority;
 
-use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair};
+use std::{net::SocketAddr, sync::Arc};
+
+pub use authority::{Authority, Pair};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpStream,
@@ -26,59 +25,7 @@ use tonic::transport::{Certificate, Channel, ClientTlsConfig, Endpoint, Identity
 
 use super::DEADLINE;
 
-/// Its files are in a folder that goes with it.
-pub struct Authority {
-    pub folder: tempfile::TempDir,
-    issuer: Issuer<'static, KeyPair>,
-    pem: String,
-}
-
-/// A certificate and its key.
-pub struct Pair {
-    pub certificate: String,
-    pub key: String,
-}
-
 impl Authority {
-    pub fn new() -> Self {
-        let mut params = CertificateParams::default();
-        params.distinguished_name.push(DnType::CommonName, "test authority");
-        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-        let key = KeyPair::generate().unwrap();
-        let pem = params.self_signed(&key).unwrap().pem();
-        let authority = Self { folder: tempfile::tempdir().unwrap(), issuer: Issuer::new(params, key), pem };
-        std::fs::write(authority.path("ca.pem"), &authority.pem).unwrap();
-        authority
-    }
-
-    pub fn path(&self, name: &str) -> PathBuf {
-        self.folder.path().join(name)
-    }
-
-    pub fn argument(&self, name: &str) -> String {
-        self.path(name).to_str().unwrap().to_owned()
-    }
-
-    /// For a host or a person, as the common name says.
-    pub fn issue(&self, common_name: &str) -> Pair {
-        let mut params = CertificateParams::new(["127.0.0.1".to_owned(), "localhost".to_owned()]).unwrap();
-        params.distinguished_name.push(DnType::CommonName, common_name);
-        let key = KeyPair::generate().unwrap();
-        let certificate = params.signed_by(&key, &self.issuer).unwrap().pem();
-        Pair { certificate, key: key.serialize_pem() }
-    }
-
-    /// Puts it where [`Authority::flags`] say.
-    pub fn install(&self, pair: &Pair) {
-        std::fs::write(self.path("cert.pem"), &pair.certificate).unwrap();
-        std::fs::write(self.path("key.pem"), &pair.key).unwrap();
-    }
-
-    pub fn flags(&self) -> [String; 4] {
-        let [cert, key] = ["cert.pem", "key.pem"].map(|name| self.argument(name));
-        ["--tls-cert".to_owned(), cert, "--tls-key".to_owned(), key]
-    }
-
     /// What tonic says.
     pub async fn connect(
         &self,
@@ -149,10 +96,5 @@ impl Authority {
 impl Pair {
     pub fn der(&self) -> Vec<u8> {
         CertificateDer::from_pem_slice(self.certificate.as_bytes()).unwrap().to_vec()
-    }
-
-    pub fn write(&self, folder: &Path, name: &str) {
-        std::fs::write(folder.join(format!("{name}.pem")), &self.certificate).unwrap();
-        std::fs::write(folder.join(format!("{name}.key")), &self.key).unwrap();
     }
 }
