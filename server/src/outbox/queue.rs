@@ -121,7 +121,8 @@ impl Queue {
         let gone: Vec<PeerId> = self.waiting.iter().filter_map(|frame| frame.about.left()).collect();
         let is_gone = |peer_id: &PeerId| gone.contains(peer_id) && !roster.contains(peer_id);
         self.remove(|about| match about {
-            About::Came(came) => roster.contains(came),
+            // Who leaves before the roster is made and is not in it has come for nothing.
+            About::Came(came) => roster.contains(came) || is_gone(came),
             About::From(peer_id) | About::Changed { peer_id, .. } => is_gone(peer_id),
             About::Left(peer_id) => is_gone(peer_id) && !again.contains(peer_id),
             About::Session | About::IceServers | About::Refused(_) => false,

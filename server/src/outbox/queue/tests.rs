@@ -265,6 +265,18 @@ fn who_a_roster_has_told_of_leaves_although_nobody_read_that_it_came() {
 }
 
 #[test]
+fn of_whom_nobody_read_that_it_came_and_whom_no_roster_has_nothing_is_told() {
+    let mut queue = Queue::default();
+    queue.put(Frame::peer_joined(&member(peer(1), "somebody")));
+    queue.put(offer(peer(1), "sdp"));
+    queue.hold();
+    queue.put(Frame::peer_left(peer(1), LeaveReason::Left));
+    queue.go_on(Some(&[]), &BTreeSet::new());
+    assert!(queue.take().is_none());
+    assert_eq!((queue.messages, queue.bytes), (0, 0));
+}
+
+#[test]
 fn who_is_brought_back_by_what_is_sent_again_leaves_again() {
     let leave = |number| Frame::peer_left(peer(number), LeaveReason::Left);
     let mut queue = Queue::default();
