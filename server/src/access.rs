@@ -32,7 +32,9 @@ impl Access {
         metrics: &Arc<Metrics>,
         reloads: &mut Reloads,
     ) -> Result<Self, ConfigError> {
-        let tls = |door, files: Option<_>| files.map(|files| Tls::new(door, files).map(Arc::new)).transpose();
+        let tls = |door, files: Option<_>| {
+            files.map(|files| Tls::new(door, files, Arc::clone(metrics)).map(Arc::new)).transpose()
+        };
         let public_tls = tls(TlsDoor::Public, config.tls.public()?)?;
         let (admin_tls, keys) = match config.no_admin {
             true => (None, None),

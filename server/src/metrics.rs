@@ -34,6 +34,11 @@ struct ReasonLabel {
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct DoorLabel {
+    door: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct CompleteLabel {
     complete: &'static str,
 }
@@ -82,6 +87,7 @@ pub struct Metrics {
     resumes: Family<CompleteLabel, Counter>,
     reloads: Family<ReloadLabels, Counter>,
     denied_tokens: Family<ReasonLabel, Counter>,
+    certificates: Family<DoorLabel, Gauge>,
 }
 
 impl Default for Metrics {
@@ -128,6 +134,9 @@ impl Default for Metrics {
         registry.register("reloads", "What was read again from its files", reloads.clone());
         let denied_tokens = Family::default();
         registry.register("tokens_refused", "Tokens that were not taken", denied_tokens.clone());
+        let certificates = Family::default();
+        let help = "When the certificate of a door expires, in seconds since 1970";
+        registry.register("tls_certificate_not_after_seconds", help, certificates.clone());
         Self {
             registry,
             connections,
@@ -148,6 +157,7 @@ impl Default for Metrics {
             resumes,
             reloads,
             denied_tokens,
+            certificates,
         }
     }
 }
@@ -207,6 +217,11 @@ impl Metrics {
             ReloadOutcome::Failed => "failed",
         };
         self.reloads.get_or_create(&ReloadLabels { what, outcome }).inc();
+    }
+
+    /// A door shows a certificate that expires at `not_after_s`, in seconds since 1970.
+    pub fn note_certificate(&self, door: &'static str, not_after_s: i64) {
+        self.certificates.get_or_create(&DoorLabel { door }).set(not_after_s);
     }
 
     /// A token was not taken.

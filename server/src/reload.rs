@@ -6,12 +6,12 @@ use std::{
     path::{Path, PathBuf},
     pin::pin,
     sync::Arc,
-    time::SystemTime,
+    time::{Duration, SystemTime},
 };
 
 use tokio::{
     task::spawn_blocking,
-    time::{MissedTickBehavior, interval},
+    time::{Instant, MissedTickBehavior, interval, interval_at},
 };
 use tokio_stream::{Stream, StreamExt};
 
@@ -20,6 +20,8 @@ use crate::{
     error::ConfigError,
     metrics::{Metrics, ReloadOutcome},
 };
+
+const REMINDER_INTERVAL: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// Something that is read from files and can be read again.
 pub trait Reload: Send + Sync + 'static {
@@ -31,6 +33,9 @@ pub trait Reload: Send + Sync + 'static {
 
     /// Reads it again and says what is in force now. After an error that is what was before. May block.
     fn reload(&self) -> Result<String, ConfigError>;
+
+    /// Says once a day what an operator should know of what is in force.
+    fn remind(&self) {}
 }
 
 /// All of a server.
@@ -43,6 +48,8 @@ struct Entry {
     thing: Arc<dyn Reload>,
     /// Of each file, as it was before it was last read.
     stamps: Vec<Option<Stamp>>,
+    /// Why it could not be read the last time: it is tried at each look, and told when that changes.
+    failure: Option<String>,
 }
 
 /// What changes when a file is written, or when the link to it is led elsewhere.
@@ -51,6 +58,8 @@ struct Stamp {
     file: u64,
     bytes: u64,
     modified_at: Option<SystemTime>,
+    /// Of who may read it too.
+    changed_at: (i64, i64),
 }
 
 impl Stamp {
@@ -58,10 +67,13 @@ impl Stamp {
     fn of(path: &Path) -> Option<Self> {
         let metadata = fs::metadata(path).ok()?;
         #[cfg(unix)]
-        let file = std::os::unix::fs::MetadataExt::ino(&metadata);
+        let (file, changed_at) = {
+            use std::os::unix::fs::MetadataExt;
+            (metadata.ino(), (metadata.ctime(), metadata.ctime_nsec()))
+        };
         #[cfg(not(unix))]
-        let file = 0;
-        Some(Self { file, bytes: metadata.len(), modified_at: metadata.modified().ok() })
+        let (file, changed_at) = (0, (0, 0));
+        Some(Self { file, bytes: metadata.len(), modified_at: metadata.modified().ok(), changed_at })
     }
 
     fn of_all(files: &[PathBuf]) -> Vec<Option<Self>> {
@@ -73,14 +85,15 @@ impl Reloads {
     /// One more, as it was just read.
     pub fn add(&mut self, thing: Arc<dyn Reload>) {
         let stamps = Stamp::of_all(&thing.files());
-        self.entries.push(Entry { thing, stamps });
+        self.entries.push(Entry { thing, stamps, failure: None });
     }
 
-    /// Reads everything again at each request, and what has changed at each look, until dropped.
+    /// Reads everything again at each request, and at each look what has changed or could not be read, until dropped.
     pub async fn run(mut self, requests: impl Stream<Item = ()>, metrics: Arc<Metrics>) {
         let mut requests = pin!(requests);
         let mut looks = interval(RELOAD_POLL_INTERVAL);
         looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut reminders = interval_at(Instant::now() + REMINDER_INTERVAL, REMINDER_INTERVAL);
         let mut can_be_asked = true;
         loop {
             let asked = tokio::select! {
@@ -89,6 +102,10 @@ impl Reloads {
                     can_be_asked
                 }
                 _ = looks.tick(), if !self.entries.is_empty() => false,
+                _ = reminders.tick(), if !self.entries.is_empty() => {
+                    self.entries.iter().for_each(|entry| entry.thing.remind());
+                    continue;
+                }
                 else => return,
             };
             if asked && self.entries.is_empty() {
@@ -112,17 +129,24 @@ impl Entry {
     fn look(&mut self, asked: bool, metrics: &Metrics) {
         // Before it is read: what is written meanwhile makes another stamp.
         let stamps = Stamp::of_all(&self.thing.files());
-        if !asked && stamps == self.stamps {
+        let has_changed = stamps != self.stamps;
+        if !asked && !has_changed && self.failure.is_none() {
             return;
         }
         self.stamps = stamps;
         let what = self.thing.name();
         let outcome = match self.thing.reload() {
             Ok(now) => {
+                self.failure = None;
                 tracing::info!(what, now, "reloaded");
                 ReloadOutcome::Done
             }
             Err(error) => {
+                let failure = Some(error.to_string());
+                if !asked && !has_changed && failure == self.failure {
+                    return;
+                }
+                self.failure = failure;
                 tracing::error!(what, %error, "not reloaded: what was in force before still is");
                 ReloadOutcome::Failed
             }

@@ -16,9 +16,11 @@ use rustls::{
 use crate::{
     config::TlsFiles,
     error::{ConfigError, Flag},
+    metrics::Metrics,
     reload::Reload,
 };
 
+use certificate::Leaf;
 pub use certificate::name_of;
 
 /// Which door it is for.
@@ -34,16 +36,16 @@ pub enum TlsDoor {
 pub struct Tls {
     door: TlsDoor,
     files: TlsFiles,
-    config: RwLock<Arc<ServerConfig>>,
+    in_force: RwLock<Arc<Read>>,
+    metrics: Arc<Metrics>,
 }
 
 /// What was read.
 pub struct Read {
     config: Arc<ServerConfig>,
-    /// Whom the certificate is for and how long.
-    now: String,
-    /// What an operator should know about it.
-    warnings: Vec<String>,
+    leaf: Leaf,
+    /// What is wrong with how the files are kept.
+    readable: Option<String>,
 }
 
 impl Tls {
@@ -51,16 +53,26 @@ impl Tls {
     ///
     /// # Errors
     /// What is wrong with them.
-    pub fn new(door: TlsDoor, files: TlsFiles) -> Result<Self, ConfigError> {
-        let read = read(door, &files)?;
-        tracing::info!(door = door.as_str(), certificate = read.now, "TLS");
-        read.warn(door);
-        Ok(Self { door, files, config: RwLock::new(read.config) })
+    pub fn new(door: TlsDoor, files: TlsFiles, metrics: Arc<Metrics>) -> Result<Self, ConfigError> {
+        let read = Arc::new(read(door, &files)?);
+        tracing::info!(door = door.as_str(), certificate = %read.leaf, "TLS");
+        let tls = Self { door, files, in_force: RwLock::new(read), metrics };
+        tls.warn();
+        Ok(tls)
     }
 
     /// For the next connection.
     pub fn config(&self) -> Arc<ServerConfig> {
-        Arc::clone(&self.config.read())
+        Arc::clone(&self.in_force.read().config)
+    }
+
+    /// What an operator should know of it, told and counted.
+    fn warn(&self) {
+        let read = Arc::clone(&self.in_force.read());
+        self.metrics.note_certificate(self.door.as_str(), read.leaf.not_after_s());
+        for warning in read.warnings(&self.files) {
+            tracing::warn!(door = self.door.as_str(), "{warning}");
+        }
     }
 
     /// Whether clients are asked for a certificate.
@@ -83,10 +95,15 @@ impl Reload for Tls {
     }
 
     fn reload(&self) -> Result<String, ConfigError> {
-        let read = read(self.door, &self.files)?;
-        read.warn(self.door);
-        *self.config.write() = read.config;
-        Ok(read.now)
+        let read = Arc::new(read(self.door, &self.files)?);
+        *self.in_force.write() = Arc::clone(&read);
+        self.warn();
+        Ok(read.leaf.to_string())
+    }
+
+    /// A certificate expires while a server runs.
+    fn remind(&self) {
+        self.warn();
     }
 }
 
@@ -107,10 +124,10 @@ impl TlsDoor {
 }
 
 impl Read {
-    fn warn(&self, door: TlsDoor) {
-        for warning in &self.warnings {
-            tracing::warn!(door = door.as_str(), "{warning}");
-        }
+    fn warnings(&self, files: &TlsFiles) -> Vec<String> {
+        let mut warnings = self.leaf.warnings(&files.certificate);
+        warnings.extend(self.readable.clone());
+        warnings
     }
 }
 
@@ -125,8 +142,7 @@ pub fn read(door: TlsDoor, files: &TlsFiles) -> Result<Read, ConfigError> {
     let key = PrivateKeyDer::from_pem_slice(&key_flag.read()?)
         .map_err(|_| key_flag.unusable("there is no private key in PEM form in it"))?;
     let leaf = certificate::describe(&chain[0]).map_err(|reason| cert_flag.unusable(reason))?;
-    let mut warnings = leaf.warnings(&files.certificate);
-    warnings.extend(readable_by_all(&files.key));
+    let readable = readable_by_all(&files.key);
     let provider = Arc::new(ring::default_provider());
     let verifier = client_verifier(door, files, &provider)?;
     let mut config = ServerConfig::builder_with_provider(provider)
@@ -144,7 +160,7 @@ pub fn read(door: TlsDoor, files: &TlsFiles) -> Result<Read, ConfigError> {
     // is looked at each time, by the authorities that are trusted then.
     config.session_storage = Arc::new(NoServerSessionStorage {});
     config.send_tls13_tickets = 0;
-    Ok(Read { config: Arc::new(config), now: leaf.to_string(), warnings })
+    Ok(Read { config: Arc::new(config), leaf, readable })
 }
 
 fn certificates(flag: &Flag<'_>) -> Result<Vec<CertificateDer<'static>>, ConfigError> {

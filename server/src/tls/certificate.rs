@@ -57,6 +57,11 @@ fn name(name: &GeneralName<'_>) -> Option<String> {
 }
 
 impl Leaf {
+    /// When it expires, in seconds since 1970.
+    pub fn not_after_s(&self) -> i64 {
+        self.not_after_s
+    }
+
     /// What an operator should know.
     pub fn warnings(&self, path: &Path) -> Vec<String> {
         let since_epoch = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();

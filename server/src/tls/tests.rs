@@ -29,7 +29,7 @@ impl Folder {
 
     fn error(&self) -> String {
         match read(TlsDoor::Public, &self.files) {
-            Ok(read) => panic!("taken: {}", read.now),
+            Ok(read) => panic!("taken: {}", read.leaf),
             Err(error) => error.to_string(),
         }
     }
@@ -39,7 +39,7 @@ impl Folder {
 fn a_pair_is_taken_and_what_is_none_is_named() {
     let mut folder = Folder::new();
     let good = read(TlsDoor::Admin, &folder.files).unwrap();
-    assert!(good.now.contains("host.example"), "{}", good.now);
+    assert!(good.leaf.to_string().contains("host.example"), "{}", good.leaf);
     assert_eq!(good.config.alpn_protocols, [b"h2".to_vec(), b"http/1.1".to_vec()]);
 
     let other = Folder::new();
@@ -80,7 +80,7 @@ fn a_key_that_everybody_can_read_is_warned_of() {
     let folder = Folder::new();
     let warnings = |mode: u32| {
         fs::set_permissions(&folder.files.key, fs::Permissions::from_mode(mode)).unwrap();
-        read(TlsDoor::Public, &folder.files).unwrap().warnings.join("|")
+        read(TlsDoor::Public, &folder.files).unwrap().warnings(&folder.files).join("|")
     };
     assert_eq!(warnings(0o600), "");
     assert_eq!(warnings(0o640), "");
@@ -90,7 +90,7 @@ fn a_key_that_everybody_can_read_is_warned_of() {
 #[test]
 fn a_reload_changes_all_or_nothing() {
     let folder = Folder::new();
-    let tls = Tls::new(TlsDoor::Public, folder.files.clone()).unwrap();
+    let tls = Tls::new(TlsDoor::Public, folder.files.clone(), Arc::default()).unwrap();
     let first = tls.config();
     let other = Folder::new();
     fs::copy(&other.files.certificate, &folder.files.certificate).unwrap();
