@@ -4,7 +4,7 @@
 mod logging;
 mod tools;
 
-use std::process::ExitCode;
+use std::{process::ExitCode, time::Duration};
 
 use clap::Parser;
 use patchcord_server::{Config, Listeners, ServeError, raise_open_files_limit, serve_with_reloads};
@@ -17,6 +17,8 @@ use tools::Tool;
 const EXIT_FAILED: u8 = 1;
 /// Bad configuration.
 const EXIT_CONFIG: u8 = 2;
+/// After everything was told and closed.
+const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// Patchcord's switchboard: WebRTC signaling over one bidirectional gRPC stream a peer.
 ///
@@ -88,7 +90,10 @@ fn start() -> Result<(), Failure> {
     raise_open_files_limit();
     let runtime =
         tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(Failure::failed)?;
-    runtime.block_on(run(config))
+    let outcome = runtime.block_on(run(config));
+    // A disk may hang under what is read or written still.
+    runtime.shutdown_timeout(SHUTDOWN_TIMEOUT);
+    outcome
 }
 
 async fn run(config: Config) -> Result<(), Failure> {

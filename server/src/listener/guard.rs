@@ -68,9 +68,11 @@ impl Shares {
         }
     }
 
-    /// For operators: a share of its own, which nothing at the public door can use up.
+    /// For operators: a share of its own, which nothing at the public door can use up. One address leaves half of it to
+    /// others, or whoever reaches the door could shut it.
     pub fn admin() -> Self {
-        Self { connections_max: files::admin_connections_max(), of_address_max: None, of_address_rate: None }
+        let connections_max = files::admin_connections_max();
+        Self { connections_max, of_address_max: Some((connections_max / 2).max(1)), of_address_rate: None }
     }
 }
 
