@@ -7,7 +7,7 @@ import json, signal, sys, time, traceback
 import doctor, hostile, stun
 from network import IMPAIRED, MEASURED, SERVER, Host, Internet, Router
 from network import full_cone, port_restricted, symmetric
-from programs import TURN_PORT, Client, Servers, Unexpected, Watcher, check
+from programs import TURN_PORT, Capture, Client, Servers, Unexpected, Watcher, check
 
 JOIN_SECONDS, FINISH_SECONDS = 10, 30
 # The client's own deadline is 30 s.
@@ -20,6 +20,10 @@ DETACHED_SECONDS, GRACE_SECONDS = 12.5, 2
 
 # Enough for their bytes to stand out from ICE's and DTLS' own.
 TEXTS, TEXT_BYTES = 40, 500
+
+CODE = "7k3m9xqd-acid-acorn-acre"
+# In small letters.
+OPENLY_TOLD = [b"a=ice-ufrag", b"a=ice-pwd", b"a=fingerprint:sha-256", b"m=application", b"candidate:", b"typ srflx"]
 
 # Texts over a line that loses some: one at a time, as people write. SCTP doubles its timeout with each loss, up to
 # 60 s, until something that it sent only once is acknowledged; all at once they may take minutes.
@@ -58,10 +62,10 @@ class World:
         check(kinds == self.expected_nats, f"the NATs are {kinds}, not {self.expected_nats}")
         return kinds
 
-    def join(self, hosts, *options):
+    def join(self, hosts, *options, **room):
         """Joins clients one after the other, so that it is known who offers."""
         for name, host in zip(("ada", "bob"), hosts):
-            client = Client(host, name, *options)
+            client = Client(host, name, *options, **room)
             self.clients.append(client)
             client.event("joined", JOIN_SECONDS)
         return self.clients
@@ -322,14 +326,17 @@ def told(clients):
     return {"path": f"none; told: {errors[0]['code']}", "open_ms": told_ms, "latencies": [], "texts": 0}
 
 
-def address_change(world, change):
+def address_change(world, change, **room):
     """In mid-chat a site gets another address: texts queue, the path comes back, and nothing is lost or doubled."""
     world.serve()
+    capture = Capture(world.internet)
+    world.watchers.append(capture)
     (router, ada), (_, bob) = world.home(1, port_restricted), world.home(2, port_restricted)
     nats = world.measure([ada, bob])
-    clients = world.join([ada, bob])
+    clients = world.join([ada, bob], **room)
     opened(clients)
     exchange(clients, TEXTS, 30)
+    before = len(capture.carried())
     changed = time.monotonic()
     change(router, ada)
     latencies = exchange(clients, TEXTS, 60)
@@ -337,7 +344,25 @@ def address_change(world, change):
     leave(clients)
     for client in clients:
         check(fits(paths(client)[-1], "reflexive"), f"{client.name} is on {describe(paths(client)[-1])} afterwards")
+    told_apart(capture, before, sealed=bool(room))
     return Row(nats=nats, path="reflexive, again", open_ms=back_ms, latencies=latencies, texts=4 * TEXTS)
+
+
+def told_apart(capture, before, sealed):
+    """An open room shows the switchboard all that connects, the first time and again; a sealed one shows nothing of it."""
+    first, again = capture.carried()[:before], capture.carried()[before:]
+    check(b"laboratory" in first or CODE.split("-")[0].encode() in first, "the capture sees no join")
+    check(len(again) > 1000, f"no exchange after the change: {len(again)} bytes")
+    for part in first, again:
+        seen = [text for text in OPENLY_TOLD if text in part]
+        check(seen == ([] if sealed else OPENLY_TOLD), f"the switchboard was told {seen}")
+    words = CODE.split("-", 1)[1].encode()
+    check(words not in first + again, "the switchboard was told the words of the code")
+
+
+def sealed_address_change(world):
+    """The same with a code: the ICE restart goes through the sealed exchange too."""
+    return address_change(world, lambda router, _: router.readdress("11.1.0.2", "11.1.0.3", "11.1.0.1"), room=CODE)
 
 
 def public_address_change(world):
@@ -387,6 +412,7 @@ ALL = [
     impaired_relay,
     public_address_change,
     private_address_change,
+    sealed_address_change,
     a_host_dies,
 ]
 

@@ -2,7 +2,7 @@
 and a wait that fails says what the process had said until then.
 """
 
-import collections, json, os, subprocess, threading, time
+import collections, json, os, subprocess, sys, threading, time
 from pathlib import Path
 
 from network import IMPAIRED, SERVER, SERVER_ALTERNATE
@@ -79,8 +79,8 @@ class Program:
 class Client(Program):
     """`patchcord join --json`."""
 
-    def __init__(self, host, name, *options):
-        join = ("join", "laboratory", "--json", "--name", name, "--server", f"http://{SERVER}:{SIGNALING_PORT}")
+    def __init__(self, host, name, *options, room="laboratory"):
+        join = ("join", room, "--json", "--name", name, "--server", f"http://{SERVER}:{SIGNALING_PORT}")
         self.told = collections.defaultdict(list)
         super().__init__(host, BINARIES / "patchcord", *join, *options)
         self.name, self.sent = name, []
@@ -130,6 +130,21 @@ class Watcher(Program):
     def told(self, text, seconds=START_SECONDS):
         """Waits for a line with this and returns when it came."""
         return self.until(repr(text), seconds, lambda: [at for at, line in self.lines if text in line])[0]
+
+
+class Capture(Program):
+    """All that goes between clients and the switchboard."""
+
+    def __init__(self, host):
+        super().__init__(host, sys.executable, "-B", "tests/nat/capture.py", SIGNALING_PORT)
+        self.says("ready")
+
+    def carried(self):
+        with self.changed:
+            return b"".join(bytes.fromhex(line) for _, line in self.lines if line != "ready").lower()
+
+    def log(self, last=40):
+        return []
 
 
 class Servers:
