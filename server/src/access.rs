@@ -48,7 +48,9 @@ impl Access {
             reloads.add(Arc::clone(keys) as Arc<dyn Reload>);
         }
         let asks_for_certificate = admin_tls.as_ref().is_some_and(|tls| tls.asks_for_certificates());
-        let admin_auth = AdminAuth::new(keys, asks_for_certificate, Arc::clone(metrics)).and_tokens(tokens);
+        let admin_auth = AdminAuth::new(keys, asks_for_certificate, Arc::clone(metrics))
+            .and_names(config.admin.admin_open)
+            .and_tokens(tokens);
         let admin_auth = Arc::new(admin_auth);
         Ok(Self { public_tls, admin_tls, admin_auth })
     }

@@ -1,6 +1,7 @@
 //! Who may use the admin door: whoever has a key, a certificate, or both, as configured. What tells only whether the server
 //! is well is for everybody. Wrong keys are counted, throttled by address, and never logged.
 
+mod browser;
 mod keys;
 
 use std::{
@@ -14,7 +15,7 @@ use axum::{
     extract::{Request, State},
     http::{
         HeaderMap, StatusCode,
-        header::{AUTHORIZATION, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE},
+        header::{AUTHORIZATION, RETRY_AFTER, WWW_AUTHENTICATE},
     },
     middleware::Next,
     response::{IntoResponse, Response},
@@ -53,6 +54,12 @@ impl fmt::Display for Operator {
 /// Why somebody is not let in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Denied {
+    /// A browser says whose page sent it.
+    FromPage,
+    /// It is for a service, and not in gRPC.
+    NotGrpc,
+    /// It was sent to a name where nothing but the address tells who may send.
+    HostName,
     NoCertificate,
     NoKey,
     WrongKey,
@@ -65,6 +72,8 @@ pub struct AdminAuth {
     /// `None` where no key is asked for.
     keys: Option<Arc<AdminKeys>>,
     asks_for_certificate: bool,
+    /// By any name, where nothing is asked for.
+    answers_to_names: bool,
     /// Whose tokens are good for a key, if they permit administration.
     tokens: Option<Arc<Tokens>>,
     wrong_keys: AddressThrottle,
@@ -74,7 +83,13 @@ pub struct AdminAuth {
 impl AdminAuth {
     /// By these keys, and by certificates if they are asked for.
     pub fn new(keys: Option<Arc<AdminKeys>>, asks_for_certificate: bool, metrics: Arc<Metrics>) -> Self {
-        Self { keys, asks_for_certificate, tokens: None, wrong_keys: AddressThrottle::wrong_keys(), metrics }
+        let wrong_keys = AddressThrottle::wrong_keys();
+        Self { keys, asks_for_certificate, answers_to_names: false, tokens: None, wrong_keys, metrics }
+    }
+
+    /// Who asks for nothing may be called by any name, as services are in the networks of containers.
+    pub fn and_names(self, answers_to_names: bool) -> Self {
+        Self { answers_to_names, ..self }
     }
 
     /// Where a key is asked for, a token that permits administration is one.
@@ -90,6 +105,23 @@ impl AdminAuth {
     fn bearer_of_token(&self, bearer: &str) -> Option<Arc<str>> {
         let grant = self.tokens.as_ref()?.admit_operator(bearer, SystemTime::now()).ok()?;
         Some(format!("token {:?} of {:?}", grant.token_id, grant.subject).into())
+    }
+
+    fn admit_request(
+        &self,
+        request: &Request,
+        connection: &ConnectionInfo,
+        now: Instant,
+    ) -> Result<Operator, Denied> {
+        let (path, headers) = (request.uri().path(), request.headers());
+        browser::check_kind(path, headers)?;
+        if OPEN_PAGES.contains(&path) || path.starts_with(OPEN_SERVICE) {
+            return Ok(Operator::default());
+        }
+        if !self.asks() && !self.answers_to_names {
+            browser::check_host(request)?;
+        }
+        self.admit(connection.peer_address.ip(), connection.client(), headers, now)
     }
 
     fn admit(
@@ -124,21 +156,18 @@ fn bearer(headers: &HeaderMap) -> Option<&str> {
 
 /// Lets a request pass that may, with the [`Operator`] that it is of.
 pub async fn authorize(State(auth): State<Arc<AdminAuth>>, mut request: Request, next: Next) -> Response {
-    let path = request.uri().path();
-    if OPEN_PAGES.contains(&path) || path.starts_with(OPEN_SERVICE) {
-        return next.run(request).await;
-    }
     let Some(info) = request.extensions().get::<ConnectionInfo>() else {
         return Status::internal("the connection is not known").into_http();
     };
-    match auth.admit(info.peer_address.ip(), info.client(), request.headers(), Instant::now()) {
+    let address = info.peer_address;
+    match auth.admit_request(&request, info, Instant::now()) {
         Ok(operator) => {
             request.extensions_mut().insert(operator);
             next.run(request).await
         }
         Err(denied) => {
             auth.metrics.count_denied(denied.as_str());
-            tracing::debug!(address = %info.peer_address, reason = denied.as_str(), "operator not let in");
+            tracing::debug!(%address, reason = denied.as_str(), "operator not let in");
             denied.response(request.headers())
         }
     }
@@ -147,6 +176,9 @@ pub async fn authorize(State(auth): State<Arc<AdminAuth>>, mut request: Request,
 impl Denied {
     fn as_str(self) -> &'static str {
         match self {
+            Self::FromPage => "from_page",
+            Self::NotGrpc => "not_grpc",
+            Self::HostName => "host_name",
             Self::NoCertificate => "no_certificate",
             Self::NoKey => "no_key",
             Self::WrongKey => "wrong_key",
@@ -157,6 +189,17 @@ impl Denied {
     /// What to do about it.
     fn message(self) -> String {
         match self {
+            Self::FromPage => "the admin door is not for pages in a browser: what has an origin is refused".to_owned(),
+            Self::NotGrpc => {
+                "the admin door speaks gRPC (content-type: application/grpc), as grpcurl does; plain pages are /metrics, /livez \
+                 and /readyz"
+                    .to_owned()
+            }
+            Self::HostName => {
+                "the admin door asks for no key and so answers only who calls it by its address or localhost: do so, or give it \
+                 keys (--admin-keys-file)"
+                    .to_owned()
+            }
             Self::NoCertificate => {
                 "the admin door asks for a client certificate: show one of the authority that it knows"
                     .to_owned()
@@ -173,20 +216,27 @@ impl Denied {
 
     /// In gRPC or plain HTTP, as was asked.
     fn response(self, headers: &HeaderMap) -> Response {
-        let is_grpc =
-            headers.get(CONTENT_TYPE).is_some_and(|kind| kind.as_bytes().starts_with(b"application/grpc"));
         let message = self.message();
-        match (is_grpc, self) {
-            (true, Self::TooManyWrongKeys(_)) => Status::resource_exhausted(message).into_http(),
-            (true, _) => Status::unauthenticated(message).into_http(),
-            (false, Self::TooManyWrongKeys(wait)) => {
+        if browser::is_grpc(headers) {
+            return match self {
+                Self::TooManyWrongKeys(_) => Status::resource_exhausted(message).into_http(),
+                Self::FromPage | Self::HostName => Status::permission_denied(message).into_http(),
+                _ => Status::unauthenticated(message).into_http(),
+            };
+        }
+        let body = message + "\n";
+        match self {
+            Self::TooManyWrongKeys(wait) => {
                 let after = [(RETRY_AFTER, seconds(wait).to_string())];
-                (StatusCode::TOO_MANY_REQUESTS, after, message + "\n").into_response()
+                (StatusCode::TOO_MANY_REQUESTS, after, body).into_response()
             }
-            (false, Self::NoCertificate) => (StatusCode::FORBIDDEN, message + "\n").into_response(),
-            (false, _) => {
+            Self::NotGrpc => (StatusCode::UNSUPPORTED_MEDIA_TYPE, body).into_response(),
+            Self::FromPage | Self::HostName | Self::NoCertificate => {
+                (StatusCode::FORBIDDEN, body).into_response()
+            }
+            Self::NoKey | Self::WrongKey => {
                 let challenge = [(WWW_AUTHENTICATE, "Bearer")];
-                (StatusCode::UNAUTHORIZED, challenge, message + "\n").into_response()
+                (StatusCode::UNAUTHORIZED, challenge, body).into_response()
             }
         }
     }

@@ -2,7 +2,7 @@
 
 use std::net::Ipv4Addr;
 
-use axum::http::HeaderValue;
+use axum::http::{HeaderValue, header::CONTENT_TYPE};
 
 use super::*;
 use crate::config::{KeySources, WRONG_KEY_BURST_S};

@@ -29,7 +29,7 @@ pub struct AdminSettings {
     pub admin_token_file: Option<PathBuf>,
 
     /// Let an admin door that is not on loopback be open to whoever reaches it: for containers whose port is published to
-    /// loopback only. Keys are asked for all the same if there are any.
+    /// loopback only. It may then be called by any name. Keys are asked for all the same if there are any.
     #[arg(long, env = "PATCHCORD_ADMIN_OPEN", value_parser = on_or_off)]
     pub admin_open: bool,
 }
