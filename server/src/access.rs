@@ -47,6 +47,7 @@ impl Access {
         if let Some(keys) = &keys {
             reloads.add(Arc::clone(keys) as Arc<dyn Reload>);
         }
+        let tokens = tokens.filter(|_| config.admin.admin_by_token);
         let asks_for_certificate = admin_tls.as_ref().is_some_and(|tls| tls.asks_for_certificates());
         let admin_auth = AdminAuth::new(keys, asks_for_certificate, Arc::clone(metrics))
             .and_names(config.admin.admin_open)

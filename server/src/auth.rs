@@ -23,7 +23,12 @@ use axum::{
 use tokio::time::Instant;
 use tonic::Status;
 
-use crate::{addresses::AddressThrottle, listener::ConnectionInfo, metrics::Metrics, tokens::Tokens};
+use crate::{
+    addresses::AddressThrottle,
+    listener::ConnectionInfo,
+    metrics::Metrics,
+    tokens::{self, Tokens},
+};
 
 pub use keys::{AdminKey, AdminKeys, InvalidName};
 
@@ -63,6 +68,8 @@ enum Denied {
     NoCertificate,
     NoKey,
     WrongKey,
+    /// It is a token that does not let in.
+    Token(tokens::Denied),
     /// Of the address, for so long.
     TooManyWrongKeys(Duration),
 }
@@ -74,7 +81,7 @@ pub struct AdminAuth {
     asks_for_certificate: bool,
     /// By any name, where nothing is asked for.
     answers_to_names: bool,
-    /// Whose tokens are good for a key, if they permit administration.
+    /// Whose tokens are keys, if they permit administration.
     tokens: Option<Arc<Tokens>>,
     wrong_keys: AddressThrottle,
     metrics: Arc<Metrics>,
@@ -92,19 +99,32 @@ impl AdminAuth {
         Self { answers_to_names, ..self }
     }
 
-    /// Where a key is asked for, a token that permits administration is one.
+    /// A token that permits administration is a key.
     pub fn and_tokens(self, tokens: Option<Arc<Tokens>>) -> Self {
         Self { tokens, ..self }
     }
 
     /// Whether anything is asked for.
     pub fn asks(&self) -> bool {
-        self.keys.is_some() || self.asks_for_certificate
+        self.asks_for_key() || self.asks_for_certificate
     }
 
-    fn bearer_of_token(&self, bearer: &str) -> Option<Arc<str>> {
-        let grant = self.tokens.as_ref()?.admit_operator(bearer, SystemTime::now()).ok()?;
-        Some(format!("token {:?} of {:?}", grant.token_id, grant.subject).into())
+    fn asks_for_key(&self) -> bool {
+        self.keys.is_some() || self.tokens.is_some()
+    }
+
+    /// Who has a token whose bearer may come in.
+    fn bearer_of_token(&self, bearer: &str) -> Result<Arc<str>, Denied> {
+        let Some(tokens) = &self.tokens else { return Err(Denied::WrongKey) };
+        match tokens.admit_operator(bearer, SystemTime::now()) {
+            Ok(grant) => Ok(format!("token {:?} of {:?}", grant.token_id, grant.subject).into()),
+            // It was meant for one: its three parts are none that a key has.
+            Err(reason) if bearer.matches('.').count() == 2 => {
+                self.metrics.count_denied_token(&reason);
+                Err(Denied::Token(reason))
+            }
+            Err(_) => Err(Denied::WrongKey),
+        }
     }
 
     fn admit_request(
@@ -135,19 +155,22 @@ impl AdminAuth {
             None if self.asks_for_certificate => return Err(Denied::NoCertificate),
             certificate => certificate.map(str::to_owned),
         };
-        let Some(keys) = &self.keys else { return Ok(Operator { key: None, certificate }) };
+        if !self.asks_for_key() {
+            return Ok(Operator { key: None, certificate });
+        }
         let bearer = bearer(headers).ok_or(Denied::NoKey)?;
+        let keys = self.keys.as_deref();
         // Nobody finds one of these by guessing, so whoever guesses behind the same address keeps its holder out of nothing.
-        if let Some(key) = keys.find_made(bearer) {
+        if let Some(key) = keys.and_then(|keys| keys.find_made(bearer)) {
             return Ok(Operator { key: Some(key), certificate });
         }
         // Before it is compared: otherwise a guess that is refused for its frequency is a guess all the same.
         self.wrong_keys.allows(address, now).map_err(Denied::TooManyWrongKeys)?;
-        let Some(key) = keys.find_thought_up(bearer).or_else(|| self.bearer_of_token(bearer)) else {
+        let thought_up = keys.and_then(|keys| keys.find_thought_up(bearer));
+        let key = thought_up.map_or_else(|| self.bearer_of_token(bearer), Ok).inspect_err(|_| {
             // That it was the last for now is told the next time.
             let _ = self.wrong_keys.take(address, now);
-            return Err(Denied::WrongKey);
-        };
+        })?;
         Ok(Operator { key: Some(key), certificate })
     }
 }
@@ -186,6 +209,7 @@ impl Denied {
             Self::NoCertificate => "no_certificate",
             Self::NoKey => "no_key",
             Self::WrongKey => "wrong_key",
+            Self::Token(_) => "token",
             Self::TooManyWrongKeys(_) => "too_many_wrong_keys",
         }
     }
@@ -212,6 +236,7 @@ impl Denied {
                 "the admin door asks for a key: send the header authorization: Bearer KEY".to_owned()
             }
             Self::WrongKey => "the admin door does not know this key: it may have been replaced".to_owned(),
+            Self::Token(reason) => reason.to_string(),
             Self::TooManyWrongKeys(wait) => {
                 format!("too many wrong keys came from this address: wait {} s", seconds(wait))
             }
@@ -238,7 +263,7 @@ impl Denied {
             Self::FromPage | Self::HostName | Self::NoCertificate => {
                 (StatusCode::FORBIDDEN, body).into_response()
             }
-            Self::NoKey | Self::WrongKey => {
+            Self::NoKey | Self::WrongKey | Self::Token(_) => {
                 let challenge = [(WWW_AUTHENTICATE, "Bearer")];
                 (StatusCode::UNAUTHORIZED, challenge, body).into_response()
             }

@@ -33,7 +33,7 @@ pub struct TokenArgs {
     sub: String,
 
     /// What it permits: join (enter a room), create (open it by entering), send (reach other peers), turn (be given
-    /// TURN credentials), admin (use the admin door, with every room).
+    /// TURN credentials), admin (use an admin door with --admin-by-token; for every room).
     #[arg(long, value_name = "PERMISSION", value_delimiter = ',', value_parser = permission)]
     #[arg(default_value = "join,create,send,turn")]
     perm: Vec<Permission>,
