@@ -21,7 +21,7 @@ use patchcord_proto::{
 use prost::Message;
 use tokio::sync::{Semaphore, mpsc};
 use tokio_stream::wrappers::ReceiverStream;
-use tokio_util::sync::CancellationToken;
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tonic::{Request, Response, Status, async_trait};
 
 use crate::{
@@ -30,8 +30,9 @@ use crate::{
     frame::{duration, timestamp},
     name::{PRINTABLE_RULE, RoomName, is_printable},
     peer_id::PeerId,
-    revoking::revoke,
+    revoking::{Order, revoke},
     room::{Counters, Member},
+    signaling::Exchange,
     store::{Change, RoomSnapshot, Store, WatchLost},
     switchboard::Dismissal,
     tokens::{RevokeError, Target, Tokens},
@@ -49,14 +50,18 @@ const WATCH_QUEUE_MAX: usize = 16;
 pub struct Rooms {
     store: Arc<dyn Store>,
     tokens: Option<Arc<Tokens>>,
+    /// Of what goes on when whoever asked for it is gone.
+    tasks: TaskTracker,
     watchers: Arc<Semaphore>,
     stopping: CancellationToken,
 }
 
 impl Rooms {
-    /// The service over a store; watches end when `stopping` is cancelled.
-    pub fn new(store: Arc<dyn Store>, tokens: Option<Arc<Tokens>>, stopping: CancellationToken) -> Self {
-        Self { store, tokens, watchers: Arc::new(Semaphore::new(WATCHERS_MAX)), stopping }
+    /// The service over what sessions share; watches end when `stopping` is cancelled.
+    pub fn new(exchange: &Exchange, stopping: CancellationToken) -> Self {
+        let Exchange { store, tokens, tasks, .. } = exchange;
+        let (store, tokens, tasks) = (Arc::clone(store), tokens.clone(), tasks.clone());
+        Self { store, tokens, tasks, watchers: Arc::new(Semaphore::new(WATCHERS_MAX)), stopping }
     }
 }
 
@@ -169,6 +174,7 @@ impl RoomService for Rooms {
         let tokens = self.tokens.as_ref().ok_or_else(|| {
             Status::failed_precondition("this server asks for no tokens (--token-keys-file)")
         })?;
+        let operator = operator(&request);
         let RevokeTokenRequest { what, message } = request.into_inner();
         let Dismissal { message, .. } = dismissal(LeaveReason::Removed, message)?;
         let target = match what {
@@ -180,8 +186,8 @@ impl RoomService for Rooms {
             let rule = format!("token_id or subject must be 1 to 128 bytes of {PRINTABLE_RULE}");
             return Err(Status::invalid_argument(rule));
         }
-        let (ended, outcome) = revoke(&*self.store, tokens, target.clone(), &message).await;
-        tracing::info!(?target, ended, "revoked by an operator");
+        let order = Order { target, message, operator };
+        let (ended, outcome) = revoke(&self.tasks, Arc::clone(&self.store), Arc::clone(tokens), order).await;
         let revocation = outcome.map_err(|error| match error {
             RevokeError::Full => Status::resource_exhausted(error.to_string()),
             RevokeError::NotWritten(_) => Status::internal(format!("{error} ({ended} sessions ended)")),
