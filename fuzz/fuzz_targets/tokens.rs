@@ -87,6 +87,7 @@ fn sign_anything(payload: &[u8]) {
     let time = |name: &str| read[name].as_f64();
     let expires_at = time("exp").expect("it has an end");
     assert!(expires_at + 31.0 > NOW as f64 && claims.expires_at - claims.issued_at.min(claims.expires_at) <= TTL_MAX_S);
+    assert_eq!(time("iat").expect("it was issued") as u64, claims.issued_at);
     assert!(time("nbf").is_none_or(|at| at < (NOW + 31) as f64));
     let perm = read["perm"].as_array().expect("it permits something or nothing");
     assert!(claims.permissions.iter().all(|one| perm.iter().any(|name| name == one.as_str())));
