@@ -180,10 +180,13 @@ impl RoomService for Rooms {
         let target = match what {
             Some(What::TokenId(id)) => Target::TokenId(id),
             Some(What::Subject(subject)) => Target::Subject(subject),
-            None => return Err(Status::invalid_argument("give either token_id or subject")),
+            Some(What::KeyId(id)) => Target::KeyId(id),
+            None => return Err(Status::invalid_argument("give one of token_id, subject and key_id")),
         };
         if !target.is_valid() {
-            let rule = format!("token_id or subject must be 1 to 128 bytes of {PRINTABLE_RULE}");
+            let rule = format!(
+                "token_id or subject must be 1 to 128 bytes of {PRINTABLE_RULE}, key_id 1 to 128 visible ASCII characters"
+            );
             return Err(Status::invalid_argument(rule));
         }
         let order = Order { target, message, operator };

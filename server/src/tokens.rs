@@ -77,11 +77,10 @@ impl Tokens {
     /// # Errors
     /// Why it permits nothing there.
     pub fn admit(&self, token: &str, room: &RoomName, now: SystemTime) -> Result<Grant, Denied> {
-        let claims = self.claims(token, now)?;
+        let (claims, grant) = self.read(token, now)?;
         if !claims.room.covers(room.as_str()) {
             return Err(Denied::OtherRoom);
         }
-        let grant = claims.grant();
         if !grant.permissions.has(Permission::Join) {
             return Err(Denied::NoPermission(Permission::Join));
         }
@@ -93,17 +92,18 @@ impl Tokens {
     /// # Errors
     /// Why it does not.
     pub fn admit_operator(&self, token: &str, now: SystemTime) -> Result<Grant, Denied> {
-        let claims = self.claims(token, now)?;
-        let grant = claims.grant();
+        let (claims, grant) = self.read(token, now)?;
         if !claims.room.is_every() || !grant.permissions.has(Permission::Admin) {
             return Err(Denied::NoPermission(Permission::Admin));
         }
         if self.is_revoked(&grant) { Err(Denied::Revoked) } else { Ok(grant) }
     }
 
-    fn claims(&self, token: &str, now: SystemTime) -> Result<Claims, Denied> {
+    fn read(&self, token: &str, now: SystemTime) -> Result<(Claims, Grant), Denied> {
         let keys = Arc::clone(&self.keys.read());
-        verify(token, &keys, &self.rules, unix_time(now))
+        let (claims, key_id) = read(token, &keys, &self.rules, unix_time(now))?;
+        let grant = claims.grant(&key_id);
+        Ok((claims, grant))
     }
 
     /// Whether what was granted has been taken back.
@@ -136,10 +136,16 @@ impl Tokens {
 /// # Errors
 /// Why it is not taken.
 pub fn verify(token: &str, keys: &KeySet, rules: &Rules, now: u64) -> Result<Claims, Denied> {
-    match token {
-        "" => Err(Denied::Missing),
-        token => Claims::read(&jws::verify(token, keys)?, rules, now),
+    read(token, keys, rules, now).map(|(claims, _)| claims)
+}
+
+/// Which key has signed it, too.
+fn read(token: &str, keys: &KeySet, rules: &Rules, now: u64) -> Result<(Claims, String), Denied> {
+    if token.is_empty() {
+        return Err(Denied::Missing);
     }
+    let signed = jws::verify(token, keys)?;
+    Ok((Claims::read(&signed.payload, rules, now)?, signed.key_id))
 }
 
 fn read_keys(path: &std::path::Path) -> Result<KeySet, ConfigError> {

@@ -11,7 +11,7 @@ use std::{
 
 use kit::{Peer, Server, connect, process::Process};
 use patchcord_proto::v1::{
-    GetRoomRequest, LeaveReason, RevokeTokenRequest, RevokeTokenResponse,
+    GetRoomRequest, LeaveReason, PeerState, RevokeTokenRequest, RevokeTokenResponse,
     revoke_token_request::What,
     signal_request::{Join, Message as Ask},
     signal_response::{Message as Told, Rejected, go_away::Action, rejected::Code},
@@ -222,6 +222,37 @@ async fn a_revoked_token_ends_its_sessions_at_once_and_admits_nobody_after_a_res
 }
 
 #[tokio::test]
+async fn a_revoked_key_ends_what_it_let_in_whether_attached_or_not() {
+    let issuer = Issuer::new();
+    let south = Jwk::random("south", Algorithm::EdDsa).unwrap();
+    issuer.publish(&[&issuer.key, &south]);
+    // Nobody who is detached leaves by itself in this time.
+    let server = Server::start_with(Config { grace_time_s: 600, ..issuer.config() }).await;
+    let mut bo = joined(&server, &issuer.claims("bo", ALL).sign(&south).unwrap()).await;
+    let mut ana = joined(&server, &issuer.token("ana", ALL)).await;
+    bo.peer_joined().await;
+    let cy = joined(&server, &issuer.token("cy", ALL)).await;
+    let cy_id = cy.id.clone();
+    bo.peer_joined().await;
+    ana.peer_joined().await;
+    drop(cy);
+    assert_eq!(bo.peer_is(PeerState::Detached).await, cy_id);
+    ana.peer_is(PeerState::Detached).await;
+    let done = revoke(&server, What::KeyId("north".to_owned()), "it was stolen").await.unwrap();
+    assert_eq!(done.sessions_ended, 2);
+    let (told, _) = ana.rest().await;
+    assert!(matches!(told.as_slice(), [.., Told::GoAway(away)] if away.message.ends_with("it was stolen")), "{told:?}");
+    let mut left = [bo.peer_left().await.0, bo.peer_left().await.0];
+    left.sort();
+    let mut gone = [ana.id.clone(), cy_id];
+    gone.sort();
+    assert_eq!(left, gone);
+    assert!(refused(&server, &issuer.token("dee", ALL)).await.contains("revoked"));
+    joined(&server, &issuer.claims("dee", ALL).sign(&south).unwrap()).await;
+    bo.peer_joined().await;
+}
+
+#[tokio::test]
 async fn what_cannot_be_revoked_is_said() {
     let open = Server::start().await;
     let refused = revoke(&open, What::Subject("ana".to_owned()), "").await.unwrap_err();
@@ -232,6 +263,7 @@ async fn what_cannot_be_revoked_is_said() {
         (What::Subject(String::new()), ""),
         (What::TokenId("a\u{7}".to_owned()), ""),
         (What::TokenId("x".repeat(129)), ""),
+        (What::KeyId("a b".to_owned()), ""),
         (What::TokenId("7".to_owned()), "\u{1b}[2J"),
     ] {
         assert_eq!(revoke(&server, what, message).await.unwrap_err().code(), tonic::Code::InvalidArgument);

@@ -30,6 +30,7 @@ async fn an_operator_who_gives_up_has_still_revoked_and_ended_the_sessions() {
     let store = Arc::new(Memory::new(Arc::clone(&switchboard), Capacity::of(&Config::default())));
     let (peer_id, _line) = switchboard.connect(Outbox::new()).unwrap();
     let grant = Arc::new(Grant {
+        key_id: "hs".into(),
         subject: "ana".into(),
         token_id: "7".into(),
         issued_at: 0,

@@ -162,9 +162,10 @@ impl Claims {
         jws::sign(key, self)
     }
 
-    /// What is left of it once it is taken.
-    pub fn grant(&self) -> Grant {
+    /// What is left of it once it is taken, signed with this key.
+    pub fn grant(&self, key_id: &str) -> Grant {
         Grant {
+            key_id: key_id.into(),
             subject: self.subject.as_str().into(),
             token_id: self.token_id.as_str().into(),
             issued_at: self.issued_at,

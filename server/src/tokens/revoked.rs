@@ -16,6 +16,7 @@ use serde::{Deserialize, Serialize};
 use super::{
     claims::{ID_BYTES_MAX, LEEWAY},
     grant::Grant,
+    jwk::is_key_id,
 };
 use crate::name::is_printable;
 
@@ -34,13 +35,19 @@ pub enum Target {
     TokenId(String),
     /// All tokens of one `sub` that were issued by now.
     Subject(String),
+    /// All tokens that one key signed by now: its `kid`.
+    KeyId(String),
 }
 
 impl Target {
     /// Whether it can be in a token at all.
     pub fn is_valid(&self) -> bool {
-        let (Self::TokenId(id) | Self::Subject(id)) = self;
-        (1..=ID_BYTES_MAX).contains(&id.len()) && is_printable(id)
+        match self {
+            Self::TokenId(id) | Self::Subject(id) => {
+                (1..=ID_BYTES_MAX).contains(&id.len()) && is_printable(id)
+            }
+            Self::KeyId(id) => is_key_id(id),
+        }
     }
 }
 
@@ -74,9 +81,7 @@ pub enum RevokedFileError {
     #[error("{0}")]
     Io(#[from] io::Error),
     /// It holds something else.
-    #[error(
-        "line {0} is no {{\"token_id\":...,\"revoked_at\":...}} or {{\"subject\":...,\"revoked_at\":...}}"
-    )]
+    #[error("line {0} is no {{\"token_id\":...,\"revoked_at\":...}}, nor one of \"subject\" or \"key_id\"")]
     Line(usize),
     /// It holds too much.
     #[error("it names more than {REVOKED_MAX} tokens that have not expired")]
@@ -142,8 +147,11 @@ impl Revoked {
         let when = |target: Target| revoked_at.get(&target).copied();
         let of_token = (!grant.token_id.is_empty()).then(|| Target::TokenId(grant.token_id.to_string()));
         let of_subject = (!grant.subject.is_empty()).then(|| Target::Subject(grant.subject.to_string()));
+        let of_key = Target::KeyId(grant.key_id.to_string());
+        let until_now = |at: u64| grant.issued_at <= at.saturating_add(LEEWAY.as_secs());
         of_token.and_then(when).is_some()
-            || of_subject.and_then(when).is_some_and(|at| grant.issued_at <= at + LEEWAY.as_secs())
+            || of_subject.and_then(when).is_some_and(until_now)
+            || when(of_key).is_some_and(until_now)
     }
 
     /// Takes back from now on. May block.

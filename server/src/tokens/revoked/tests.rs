@@ -8,6 +8,7 @@ const NOW: u64 = 1_800_000_000;
 
 fn grant(subject: &str, token_id: &str, issued_at: u64) -> Grant {
     Grant {
+        key_id: "2026-11".into(),
         subject: subject.into(),
         token_id: token_id.into(),
         issued_at,
@@ -39,6 +40,20 @@ fn a_token_or_all_of_a_subject_are_taken_back() {
     // The one is not the other, and no name is nobody's.
     revoked.revoke(token("bo"), NOW).unwrap();
     assert!(!revoked.covers(&grant("bo", "", NOW)) && !revoked.covers(&grant("", "", NOW)));
+}
+
+#[test]
+fn all_that_a_key_signed_by_now_is_taken_back() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("revoked");
+    let revoked = Revoked::open(Some(&path), DAY, NOW).unwrap();
+    revoked.revoke(Target::KeyId("2026-11".to_owned()), NOW).unwrap();
+    for revoked in [revoked, Revoked::open(Some(&path), DAY, NOW).unwrap()] {
+        assert!(revoked.covers(&grant("ana", "7", NOW + 30)) && revoked.covers(&grant("", "", 0)));
+        assert!(!revoked.covers(&grant("ana", "7", NOW + 31)));
+        assert!(!revoked.covers(&Grant { key_id: "2026-12".into(), ..grant("2026-11", "2026-11", NOW) }));
+    }
+    assert!(!Target::KeyId("a b".to_owned()).is_valid() && !Target::KeyId(String::new()).is_valid());
 }
 
 #[test]
