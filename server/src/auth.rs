@@ -3,6 +3,7 @@
 
 mod browser;
 mod keys;
+mod pass;
 
 use std::{
     fmt,
@@ -31,6 +32,7 @@ use crate::{
 };
 
 pub use keys::{AdminKey, AdminKeys, InvalidName};
+pub use pass::Pass;
 
 /// What probes ask.
 const OPEN_PAGES: [&str; 2] = ["/livez", "/readyz"];
@@ -113,6 +115,14 @@ impl AdminAuth {
         self.keys.is_some() || self.tokens.is_some()
     }
 
+    /// Whether a bearer would be let in, by somebody who was let in with it.
+    fn knows(&self, bearer: &str) -> bool {
+        let is_key =
+            |keys: &AdminKeys| keys.find_made(bearer).or_else(|| keys.find_thought_up(bearer)).is_some();
+        let is_token = |tokens: &Tokens| tokens.admit_operator(bearer, SystemTime::now()).is_ok();
+        self.keys.as_deref().is_some_and(is_key) || self.tokens.as_deref().is_some_and(is_token)
+    }
+
     /// Who has a token whose bearer may come in.
     fn bearer_of_token(&self, bearer: &str) -> Result<Arc<str>, Denied> {
         let Some(tokens) = &self.tokens else { return Err(Denied::WrongKey) };
@@ -181,7 +191,7 @@ fn bearer(headers: &HeaderMap) -> Option<&str> {
     scheme.eq_ignore_ascii_case("bearer").then(|| secret.trim())
 }
 
-/// Lets a request pass that may, with the [`Operator`] that it is of.
+/// Lets a request pass that may, with the [`Operator`] that it is of and the [`Pass`] that it came with.
 pub async fn authorize(State(auth): State<Arc<AdminAuth>>, mut request: Request, next: Next) -> Response {
     let Some(info) = request.extensions().get::<ConnectionInfo>() else {
         return Status::internal("the connection is not known").into_http();
@@ -189,6 +199,8 @@ pub async fn authorize(State(auth): State<Arc<AdminAuth>>, mut request: Request,
     let address = info.peer_address;
     match auth.admit_request(&request, info, Instant::now()) {
         Ok(operator) => {
+            let pass = Pass::new(Arc::clone(&auth), bearer(request.headers()));
+            request.extensions_mut().insert(pass);
             request.extensions_mut().insert(operator);
             next.run(request).await
         }

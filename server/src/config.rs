@@ -100,6 +100,8 @@ pub const RELOAD_POLL_INTERVAL: Duration = Duration::from_secs(10);
 pub const WRONG_KEYS_PER_ADDRESS_RATE: u32 = 1;
 /// Seconds' worth of wrong keys that may come at once.
 pub const WRONG_KEY_BURST_S: u32 = 10;
+/// How often it is looked whether whoever watches rooms would still be let in.
+pub const PASS_CHECK_INTERVAL: Duration = Duration::from_secs(1);
 /// Watchers of rooms at one time.
 pub const WATCHERS_MAX: usize = 64;
 

@@ -25,7 +25,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tonic::{Request, Response, Status, async_trait};
 
 use crate::{
-    auth::Operator,
+    auth::{Operator, Pass},
     config::WATCHERS_MAX,
     frame::{duration, timestamp},
     name::{PRINTABLE_RULE, RoomName, is_printable},
@@ -121,6 +121,7 @@ impl RoomService for Rooms {
                 "{WATCHERS_MAX} watchers are there, which is all there may be"
             ))
         })?;
+        let pass = request.extensions().get::<Pass>().cloned();
         let changes = self.store.watch(request.into_inner().name_prefix).await;
         let (responses, stream) = mpsc::channel(WATCH_QUEUE_MAX);
         let stopping = self.stopping.clone();
@@ -132,6 +133,10 @@ impl RoomService for Rooms {
                 () = stopping.cancelled() => {
                     // A watcher that does not read is not waited for.
                     let _ = responses.try_send(Err(Status::unavailable("the server is shutting down")));
+                }
+                () = void(pass) => {
+                    let told = "the key or token that this watch began with is no longer good";
+                    let _ = responses.try_send(Err(Status::unauthenticated(told)));
                 }
             }
         });
@@ -207,6 +212,13 @@ impl RoomService for Rooms {
 /// Who asks.
 fn operator<T>(request: &Request<T>) -> Operator {
     request.extensions().get::<Operator>().cloned().unwrap_or_default()
+}
+
+async fn void(pass: Option<Pass>) {
+    match pass {
+        Some(pass) => pass.void().await,
+        None => std::future::pending().await,
+    }
 }
 
 async fn feed(

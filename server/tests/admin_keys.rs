@@ -7,10 +7,14 @@ mod kit;
 use std::path::Path;
 
 use kit::{
-    Peer, connect, http_get_with,
+    DEADLINE, Peer, connect, http_get_with,
     process::{Process, command},
 };
-use patchcord_proto::v1::{CloseRoomRequest, ListRoomsRequest, room_service_client::RoomServiceClient};
+use patchcord_proto::v1::{
+    CloseRoomRequest, ListRoomsRequest, WatchRoomsRequest, room_service_client::RoomServiceClient,
+    watch_rooms_response::Event,
+};
+use tokio::time::timeout;
 use tonic::{Code, Request, Status};
 use tonic_health::pb::{HealthCheckRequest, health_client::HealthClient};
 
@@ -106,6 +110,31 @@ async fn a_key_is_replaced_without_a_moment_when_nobody_gets_in() {
     process.signal("HUP").await;
     process.until_logged("no key in it", 1).await;
     list(&process, &new).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_watch_ends_with_the_key_that_it_began_with() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("keys");
+    let (old, new) = (add_key("ops", &file).await, add_key("ops-2", &file).await);
+    let process = Process::start(&["--admin-keys-file", file.to_str().unwrap()]).await;
+    let mut rooms = RoomServiceClient::new(connect(process.admin).await);
+    let mut watches = Vec::new();
+    for key in [&old, &new] {
+        let request = with_key(WatchRoomsRequest::default(), key);
+        let mut watch = rooms.watch_rooms(request).await.unwrap().into_inner();
+        assert!(matches!(watch.message().await.unwrap().unwrap().event, Some(Event::Synced(_))));
+        watches.push(watch);
+    }
+    let lines = std::fs::read_to_string(&file).unwrap();
+    std::fs::write(&file, lines.lines().last().unwrap()).unwrap();
+    process.signal("HUP").await;
+    let ended = timeout(DEADLINE, watches[0].message()).await.unwrap().unwrap_err();
+    assert!(ended.code() == Code::Unauthenticated && ended.message().contains("no longer good"), "{ended}");
+    let mut peer = Peer::open(connect(process.public).await).await.unwrap();
+    peer.join("lobby", "peer").await;
+    let change = timeout(DEADLINE, watches[1].message()).await.unwrap().unwrap().unwrap();
+    assert!(matches!(change.event, Some(Event::Opened(_))), "the other goes on");
 }
 
 #[tokio::test]

@@ -11,7 +11,7 @@ use std::{
 
 use kit::{Peer, Server, connect, process::Process};
 use patchcord_proto::v1::{
-    GetRoomRequest, LeaveReason, PeerState, RevokeTokenRequest, RevokeTokenResponse,
+    GetRoomRequest, LeaveReason, PeerState, RevokeTokenRequest, RevokeTokenResponse, WatchRoomsRequest,
     revoke_token_request::What,
     signal_request::{Join, Message as Ask},
     signal_response::{Message as Told, Rejected, go_away::Action, rejected::Code},
@@ -20,6 +20,7 @@ use patchcord_server::{
     AdminSettings, Config,
     tokens::{Algorithm, Claims, Jwk, KeySet, Permission, RoomPattern},
 };
+use tokio::time::timeout;
 use tonic::Status;
 
 const ALL: &[Permission] = &[Permission::Join, Permission::Create, Permission::Send, Permission::Turn];
@@ -351,10 +352,16 @@ async fn where_the_admin_door_takes_tokens_one_that_permits_administration_is_a_
         let (status, body) = at_the_admin_door(&server, &token).await;
         assert!(status == 401 && body.contains(told), "{told}: {status} {body}");
     }
+    let mut watch = tonic::Request::new(WatchRoomsRequest::default());
+    watch.metadata_mut().insert("authorization", format!("Bearer {good}").parse().unwrap());
+    let mut watch = server.rooms().await.watch_rooms(watch).await.unwrap().into_inner();
+    assert!(watch.message().await.unwrap().is_some());
     let request = RevokeTokenRequest { what: Some(What::Subject("ops".to_owned())), message: String::new() };
     let mut request = tonic::Request::new(request);
     request.metadata_mut().insert("authorization", "Bearer a-key-of-an-operator".parse().unwrap());
     server.rooms().await.revoke_token(request).await.unwrap();
+    let ended = timeout(kit::DEADLINE, watch.message()).await.unwrap().unwrap_err();
+    assert_eq!(ended.code(), tonic::Code::Unauthenticated, "it sees what it may not");
     let (status, body) = at_the_admin_door(&server, &good).await;
     assert!(status == 401 && body.contains("was revoked"), "{status} {body}");
     let (_, metrics) = at_the_admin_door(&server, "a-key-of-an-operator").await;
