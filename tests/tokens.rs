@@ -90,7 +90,8 @@ fn claims(token: &str) -> Value {
 #[test]
 fn a_token_is_one_line_that_says_what_was_asked() {
     let operator = Operator::new();
-    let token = operator.token(&["--room-prefix", "team-", "--ttl", "2h", "--sub", "ana", "--perm", "join,send"]);
+    let token =
+        operator.token(&["--room-prefix", "team-", "--ttl", "2h", "--sub", "ana", "--perm", "join,send"]);
     let claims = claims(&token);
     assert_eq!(
         (&claims["room_prefix"], &claims["sub"], &claims["aud"]),

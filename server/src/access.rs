@@ -45,6 +45,7 @@ impl Access {
             reloads.add(Arc::clone(tls) as Arc<dyn Reload>);
         }
         if let Some(keys) = &keys {
+            keys.warn();
             reloads.add(Arc::clone(keys) as Arc<dyn Reload>);
         }
         let tokens = tokens.filter(|_| config.admin.admin_by_token);

@@ -174,6 +174,35 @@ async fn a_door_that_others_reach_is_not_opened_without_a_lock() {
 }
 
 #[tokio::test]
+async fn secrets_that_everybody_can_read_are_warned_of_once() {
+    use std::os::unix::fs::PermissionsExt;
+    let folder = tempfile::tempdir().unwrap();
+    let (key, signing, hashes) =
+        (folder.path().join("key"), folder.path().join("signing"), folder.path().join("hashes"));
+    std::fs::write(&key, "a-key-of-an-operator\n").unwrap();
+    tool(&["key", "--kid", "hs", "--file", signing.to_str().unwrap()]).await;
+    add_key("ops", &hashes).await;
+    let flags = [
+        ("--admin-token-file", &key),
+        ("--token-keys-file", &signing),
+        // Of what is in it nobody makes a key.
+        ("--admin-keys-file", &hashes),
+    ];
+    let arguments: Vec<&str> =
+        flags.iter().flat_map(|(flag, path)| [*flag, path.to_str().unwrap()]).collect();
+    for (mode, times) in [(0o644, 1), (0o640, 0)] {
+        for (_, path) in &flags {
+            std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode)).unwrap();
+        }
+        let process = Process::start(&arguments).await;
+        for (flag, _) in &flags[..2] {
+            assert_eq!(process.logged(&format!("{flag}: ")), times, "{flag} {mode:o}");
+        }
+        assert_eq!(process.logged("every user of this machine"), 2 * times);
+    }
+}
+
+#[tokio::test]
 async fn wrong_settings_of_keys_are_one_line_that_repeats_none() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("keys");

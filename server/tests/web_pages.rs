@@ -16,7 +16,8 @@ const LOBBY: &str = "\0\0\0\0\u{7}\n\u{5}lobby";
 async fn send(server: &Server, method: &str, path: &str, lines: &[&str]) -> (u16, String) {
     let body = if method == "POST" { LOBBY } else { "" };
     let lines: String = lines.iter().map(|line| format!("{line}\r\n")).collect();
-    let head = format!("{method} {path} HTTP/1.1\r\n{lines}content-length: {}\r\nconnection: close", body.len());
+    let head =
+        format!("{method} {path} HTTP/1.1\r\n{lines}content-length: {}\r\nconnection: close", body.len());
     http(server.admin, &format!("{head}\r\n\r\n{body}")).await
 }
 
@@ -33,7 +34,12 @@ async fn a_page_closes_no_room() {
     for (method, lines, status, told) in [
         // fetch() with mode "no-cors", and what a form sends; some browsers name no origin.
         ("POST", &[&*here, origin, "content-type: text/plain"][..], 403, "not for pages"),
-        ("POST", &[&here, "origin: null", "content-type: application/x-www-form-urlencoded"], 403, "not for pages"),
+        (
+            "POST",
+            &[&here, "origin: null", "content-type: application/x-www-form-urlencoded"],
+            403,
+            "not for pages",
+        ),
         ("POST", &[&here, "content-type: text/plain"], 415, "speaks gRPC"),
         ("POST", &[&here], 415, "speaks gRPC"),
         ("GET", &[&here], 415, "speaks gRPC"),

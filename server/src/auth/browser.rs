@@ -60,15 +60,19 @@ mod tests {
     #[test]
     fn only_addresses_and_localhost_are_nobody_elses() {
         let told = |uri: &str, host: Option<&str>| {
-            let builder = host.into_iter().fold(Request::get(uri), |builder, host| builder.header(HOST, host));
+            let builder =
+                host.into_iter().fold(Request::get(uri), |builder, host| builder.header(HOST, host));
             check_host(&builder.body(Body::empty()).unwrap())
         };
-        for own in ["127.0.0.1", "127.0.0.1:50052", "[::1]:50052", "192.0.2.1:1", "localhost", "LocalHost:1"] {
+        for own in ["127.0.0.1", "127.0.0.1:50052", "[::1]:50052", "192.0.2.1:1", "localhost", "LocalHost:1"]
+        {
             assert_eq!(told("/", Some(own)), Ok(()), "{own}");
             assert_eq!(told(&format!("http://{own}/"), None), Ok(()), "{own}");
         }
         assert_eq!(told("/", Some("server.localhost.:50052")), Ok(()));
-        for other in ["evil.example", "localhost.evil.example:50052", "127.0.0.1.evil.example", "notlocalhost", ""] {
+        for other in
+            ["evil.example", "localhost.evil.example:50052", "127.0.0.1.evil.example", "notlocalhost", ""]
+        {
             assert_eq!(told("/", Some(other)), Err(Denied::HostName), "{other}");
         }
         assert_eq!(told("/", None), Err(Denied::HostName));

@@ -95,6 +95,13 @@ impl AdminKeys {
         Ok(Self { sources, known })
     }
 
+    /// Logs what an operator should know about where they come from. The file of keys has hashes alone.
+    pub fn warn(&self) {
+        if let Some(path) = &self.sources.token_file {
+            Flag::new("--admin-token-file", path).warn_if_readable_by_all();
+        }
+    }
+
     /// The name of a key with so many random bits that guessing is hopeless, if it is good.
     pub fn find_made(&self, key: &str) -> Option<Arc<str>> {
         find(&self.known.read().made, key)
@@ -126,6 +133,7 @@ impl Reload for AdminKeys {
 
     fn reload(&self) -> Result<String, ConfigError> {
         let known = read(&self.sources)?;
+        self.warn();
         let names: Vec<_> = known.made.iter().chain(&known.thought_up).map(|known| &*known.name).collect();
         let now = format!("keys of {}", names.join(", "));
         *self.known.write() = Arc::new(known);

@@ -175,7 +175,8 @@ fn administration_needs_the_permission_and_every_room() {
         let token = claims.sign(setup.keys.get("ed").unwrap()).unwrap();
         setup.tokens.admit_operator(&token, SystemTime::now())
     };
-    let (name, prefix) = (|text: &str| RoomPattern::Name(text.into()), |text: &str| RoomPattern::Prefix(text.into()));
+    let (name, prefix) =
+        (|text: &str| RoomPattern::Name(text.into()), |text: &str| RoomPattern::Prefix(text.into()));
     assert!(operator(prefix(""), Permission::Admin).is_ok());
     for (room, permission) in [
         (name("lobby"), Permission::Admin),

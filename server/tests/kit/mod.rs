@@ -3,6 +3,7 @@
 
 #![allow(dead_code, reason = "each test binary uses its own part")]
 
+pub mod issuer;
 pub mod process;
 pub mod raw;
 pub mod tls;
@@ -115,7 +116,8 @@ pub async fn http_get(address: SocketAddr, path: &str) -> (u16, String) {
 
 /// With lines of the head, each with its end.
 pub async fn http_get_with(address: SocketAddr, path: &str, lines: &str) -> (u16, String) {
-    http(address, &format!("GET {path} HTTP/1.1\r\nhost: {address}\r\n{lines}connection: close\r\n\r\n")).await
+    http(address, &format!("GET {path} HTTP/1.1\r\nhost: {address}\r\n{lines}connection: close\r\n\r\n"))
+        .await
 }
 
 /// A request as it is on the wire, which asks for the connection's end.

@@ -133,7 +133,10 @@ fn a_last_line_without_its_end_is_not_glued_to_the_next() {
     appending(&path).unwrap().write_all(line("5").as_bytes()).unwrap();
     revoked.revoke(token("6"), NOW).unwrap();
     known(&["1", "2", "3", "4", "5", "6"]);
-    assert!(revoked.covers(&grant("", "5", NOW)), "what was found when the file was written anew is in force");
+    assert!(
+        revoked.covers(&grant("", "5", NOW)),
+        "what was found when the file was written anew is in force"
+    );
 }
 
 #[test]
@@ -144,7 +147,9 @@ fn lines_of_others_outlive_a_rewrite() {
     revoked.revoke(token("7"), NOW).unwrap();
     let line = format!("{{\"token_id\":\"of others\",\"revoked_at\":{NOW}}}\n");
     appending(&path).unwrap().write_all(line.as_bytes()).unwrap();
-    while fs::read_to_string(&path).unwrap().lines().count() != 2 || !revoked.covers(&grant("", "of others", NOW)) {
+    while fs::read_to_string(&path).unwrap().lines().count() != 2
+        || !revoked.covers(&grant("", "of others", NOW))
+    {
         revoked.revoke(token("7"), NOW).unwrap();
     }
     assert!(Revoked::open(Some(&path), DAY, NOW).unwrap().covers(&grant("", "of others", NOW)));
