@@ -35,7 +35,7 @@ static WORLD: LazyLock<World> = LazyLock::new(|| {
         token_id: "7".to_owned(),
         issued_at: NOW - 60,
         expires_at: NOW + 600,
-        room: RoomPattern::new("lobby"),
+        room: RoomPattern::Name("lobby".to_owned()),
         permissions: [Permission::Join].into_iter().collect(),
     };
     let issued = keys.keys().iter().map(|key| (claims.sign(key).expect("it can sign"), claims.clone()));
@@ -87,11 +87,15 @@ fn sign_anything(payload: &[u8]) {
     let time = |name: &str| read[name].as_f64();
     let expires_at = time("exp").expect("it has an end");
     assert!(expires_at + 31.0 > NOW as f64 && claims.expires_at - claims.issued_at.min(claims.expires_at) <= TTL_MAX_S);
+    assert_eq!(time("iat").expect("it was issued") as u64, claims.issued_at);
     assert!(time("nbf").is_none_or(|at| at < (NOW + 31) as f64));
     let perm = read["perm"].as_array().expect("it permits something or nothing");
     assert!(claims.permissions.iter().all(|one| perm.iter().any(|name| name == one.as_str())));
-    let room = read["room"].as_str().expect("it is for rooms");
-    assert_eq!(RoomPattern::new(room), claims.room);
+    match (read["room"].as_str(), read["room_prefix"].as_str()) {
+        (Some(name), None) => assert_eq!(RoomPattern::Name(name.to_owned()), claims.room),
+        (None, Some(prefix)) => assert_eq!(RoomPattern::Prefix(prefix.to_owned()), claims.room),
+        rooms => panic!("it is for {rooms:?}"),
+    }
     assert!(claims.subject.len() <= 128 && !claims.subject.chars().any(char::is_control));
     assert!(claims.token_id.len() <= 128 && !claims.token_id.chars().any(char::is_control));
 }

@@ -47,10 +47,14 @@ impl Access {
             reloads.add(Arc::clone(tls) as Arc<dyn Reload>);
         }
         if let Some(keys) = &keys {
+            keys.warn();
             reloads.add(Arc::clone(keys) as Arc<dyn Reload>);
         }
+        let tokens = tokens.filter(|_| config.admin.admin_by_token);
         let asks_for_certificate = admin_tls.as_ref().is_some_and(|tls| tls.asks_for_certificates());
-        let admin_auth = AdminAuth::new(keys, asks_for_certificate, Arc::clone(metrics)).and_tokens(tokens);
+        let admin_auth = AdminAuth::new(keys, asks_for_certificate, Arc::clone(metrics))
+            .and_names(config.admin.admin_open)
+            .and_tokens(tokens);
         let admin_auth = Arc::new(admin_auth);
         Ok(Self { public_tls, admin_tls, admin_auth })
     }

@@ -6,7 +6,7 @@ mod allowances;
 mod tls;
 
 use std::{
-    fmt, fs,
+    fmt, io,
     net::SocketAddr,
     path::{Path, PathBuf},
     str::FromStr,
@@ -17,7 +17,7 @@ use clap::{Parser, ValueEnum};
 use patchcord_proto::{limits, v1::Limits};
 
 use crate::{
-    error::ConfigError,
+    error::{ConfigError, read_file},
     ice_servers::IceServers,
     tls::{TlsDoor, read as read_tls},
     tokens::Tokens,
@@ -100,6 +100,8 @@ pub const RELOAD_POLL_INTERVAL: Duration = Duration::from_secs(10);
 pub const WRONG_KEYS_PER_ADDRESS_RATE: u32 = 1;
 /// Seconds' worth of wrong keys that may come at once.
 pub const WRONG_KEY_BURST_S: u32 = 10;
+/// How often it is looked whether whoever watches rooms would still be let in.
+pub const PASS_CHECK_INTERVAL: Duration = Duration::from_secs(1);
 /// Watchers of rooms at one time.
 pub const WATCHERS_MAX: usize = 64;
 
@@ -158,7 +160,7 @@ pub struct Config {
     pub admin_listen: SocketAddr,
 
     /// Open no admin door.
-    #[arg(long, env = "PATCHCORD_NO_ADMIN")]
+    #[arg(long, env = "PATCHCORD_NO_ADMIN", value_parser = on_or_off)]
     pub no_admin: bool,
 
     /// TLS of both doors.
@@ -269,8 +271,8 @@ impl Default for Config {
 }
 
 impl Config {
-    /// Checks everything that can be checked without binding, and reads the file of the secret: what is
-    /// returned holds the secret itself, and checking it again reads nothing.
+    /// Checks everything that can be checked without binding, what is in files too. The file of TURN's secret is read for
+    /// good: what is returned holds the secret itself. All others are read again by who serves.
     ///
     /// # Errors
     /// The first thing that is wrong, with the flag's name.
@@ -304,7 +306,7 @@ impl Config {
         match (secret, given(&self.turn_secret_file)) {
             (Some(_), Some(_)) => Err(ConfigError::TurnSecretTwice),
             (secret, None) => Ok(secret),
-            (None, Some(path)) => match fs::read_to_string(path) {
+            (None, Some(path)) => match read_file(path).and_then(into_text) {
                 Ok(text) if text.trim().is_empty() => {
                     Err(ConfigError::TurnSecretEmpty { path: path.to_owned() })
                 }
@@ -359,6 +361,10 @@ impl Config {
             stall_timeout: crate::frame::duration(STALL_TIMEOUT),
         }
     }
+}
+
+fn into_text(bytes: Vec<u8>) -> io::Result<String> {
+    String::from_utf8(bytes).map_err(|_| io::Error::new(io::ErrorKind::InvalidData, "it is no text"))
 }
 
 /// An empty one too: compose files set variables to nothing, which is to say that they are not set.

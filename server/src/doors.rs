@@ -83,7 +83,7 @@ pub fn admin_routes(
 ) -> Result<(Routes, HealthReporter), ServeError> {
     let mut routes = RoutesBuilder::default();
     let (reporter, health) = tonic_health::server::health_reporter();
-    let rooms = Rooms::new(Arc::clone(&exchange.store), exchange.tokens.clone(), stopping.clone());
+    let rooms = Rooms::new(exchange, stopping.clone());
     let rooms = room_service_server::RoomServiceServer::new(rooms)
         .max_decoding_message_size(ADMIN_REQUEST_BYTES_MAX)
         .max_encoding_message_size(ADMIN_RESPONSE_BYTES_MAX);

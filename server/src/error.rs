@@ -2,7 +2,8 @@
 
 use std::{
     fmt::Display,
-    fs, io,
+    fs::{self, File},
+    io::{self, ErrorKind, Read},
     net::SocketAddr,
     path::{Path, PathBuf},
 };
@@ -149,6 +150,9 @@ pub enum ConfigError {
     },
 }
 
+/// Bytes of a file that a flag names. What has more is something else, such as a device that never ends.
+const FILE_BYTES_MAX: u64 = 1024 * 1024;
+
 /// A file and the flag it came with, for what is wrong with it.
 pub(crate) struct Flag<'a> {
     flag: &'static str,
@@ -162,15 +166,45 @@ impl<'a> Flag<'a> {
 
     pub(crate) fn read(&self) -> Result<Vec<u8>, ConfigError> {
         let Self { flag, path } = *self;
-        fs::read(path).map_err(|source| ConfigError::File { flag, path: path.to_owned(), source })
+        read_file(path).map_err(|source| ConfigError::File { flag, path: path.to_owned(), source })
     }
 
     pub(crate) fn read_text(&self) -> Result<String, ConfigError> {
         String::from_utf8(self.read()?).map_err(|_| self.unusable("it is no text"))
     }
 
+    /// What an operator should know about a file that holds a secret.
+    #[cfg(unix)]
+    pub(crate) fn readable_by_all(&self) -> Option<String> {
+        use std::os::unix::fs::PermissionsExt;
+        let mode = fs::metadata(self.path).ok()?.permissions().mode();
+        let advice = "every user of this machine can read it: chmod o-r";
+        (mode & 0o004 != 0).then(|| format!("{}: {}: {advice}", self.flag, self.path.display()))
+    }
+
+    #[cfg(not(unix))]
+    pub(crate) fn readable_by_all(&self) -> Option<String> {
+        None
+    }
+
+    pub(crate) fn warn_if_readable_by_all(&self) {
+        if let Some(warning) = self.readable_by_all() {
+            tracing::warn!("{warning}");
+        }
+    }
+
     pub(crate) fn unusable(&self, reason: impl Display) -> ConfigError {
         ConfigError::Unusable { flag: self.flag, path: self.path.to_owned(), reason: reason.to_string() }
+    }
+}
+
+/// All of a file, if it may be one of ours.
+pub(crate) fn read_file(path: &Path) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    File::open(path)?.take(FILE_BYTES_MAX + 1).read_to_end(&mut bytes)?;
+    match bytes.len() as u64 > FILE_BYTES_MAX {
+        true => Err(io::Error::new(ErrorKind::InvalidData, "it has more than 1 MiB")),
+        false => Ok(bytes),
     }
 }
 
@@ -201,4 +235,22 @@ pub enum ServeError {
         /// What went wrong.
         source: tonic::transport::Error,
     },
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_that_never_ends_is_not_read_whole() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("file");
+        let read = |bytes: u64| {
+            fs::write(&path, vec![b'x'; usize::try_from(bytes).unwrap()]).unwrap();
+            Flag::new("--flag", &path).read().map(|read| read.len() as u64)
+        };
+        assert_eq!(read(FILE_BYTES_MAX).unwrap(), FILE_BYTES_MAX);
+        assert!(read(FILE_BYTES_MAX + 1).unwrap_err().to_string().ends_with("it has more than 1 MiB"));
+        assert!(Flag::new("--flag", Path::new("/dev/zero")).read_text().is_err());
+    }
 }

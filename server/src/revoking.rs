@@ -4,8 +4,10 @@
 use std::{sync::Arc, time::SystemTime};
 
 use patchcord_proto::v1::LeaveReason;
+use tokio_util::task::TaskTracker;
 
 use crate::{
+    auth::Operator,
     signaling::Exchange,
     store::Store,
     switchboard::Dismissal,
@@ -17,24 +19,47 @@ const TOLD: &str = "your token was revoked";
 /// Rooms looked through at once.
 const ROOMS_AT_ONCE: usize = 256;
 
-/// Takes back, and ends the sessions; how many. Both are done also where it could not be written down.
+/// What an operator wishes.
+pub struct Order {
+    /// What to take back.
+    pub target: Target,
+    /// For the peers; may be empty.
+    pub message: String,
+    /// Whose wish it is.
+    pub operator: Operator,
+}
+
+/// Takes back, and ends the sessions; how many. Both are done also where it could not be written down, and whether or not
+/// whoever asked still waits: a token that admits nobody any more, in a session that goes on, would be half of it.
 ///
 /// # Errors
 /// As [`Tokens::revoke`].
 pub async fn revoke(
-    store: &dyn Store,
-    tokens: &Arc<Tokens>,
-    target: Target,
-    message: &str,
+    tasks: &TaskTracker,
+    store: Arc<dyn Store>,
+    tokens: Arc<Tokens>,
+    order: Order,
 ) -> (usize, Result<Revocation, RevokeError>) {
-    let (revoking, target_too) = (Arc::clone(tokens), target.clone());
+    let carried_out = tasks.spawn(carry_out(store, tokens, order)).await;
+    carried_out.unwrap_or_else(|error| (0, Err(RevokeError::NotWritten(error.into()))))
+}
+
+async fn carry_out(
+    store: Arc<dyn Store>,
+    tokens: Arc<Tokens>,
+    order: Order,
+) -> (usize, Result<Revocation, RevokeError>) {
+    let Order { target, message, operator } = order;
+    let (revoking, target_too) = (Arc::clone(&tokens), target.clone());
     // The disk takes its time.
     let outcome = tokio::task::spawn_blocking(move || revoking.revoke(target_too, SystemTime::now()));
     let outcome = outcome.await.unwrap_or_else(|error| Err(RevokeError::NotWritten(error.into())));
-    match outcome {
-        Err(RevokeError::Full) => (0, outcome),
-        outcome => (end_revoked(store, tokens, message).await, outcome),
+    if matches!(outcome, Err(RevokeError::Full)) {
+        return (0, outcome);
     }
+    let ended = end_revoked(&*store, &tokens, &message).await;
+    tracing::info!(?target, ended, %operator, "revoked by an operator");
+    (ended, outcome)
 }
 
 /// Ends what was taken back in a file that was read again. Ends never.
@@ -66,3 +91,6 @@ async fn end_revoked(store: &dyn Store, tokens: &Tokens, message: &str) -> usize
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

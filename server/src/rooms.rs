@@ -21,17 +21,18 @@ use patchcord_proto::{
 use prost::Message;
 use tokio::sync::{Semaphore, mpsc};
 use tokio_stream::wrappers::ReceiverStream;
-use tokio_util::sync::CancellationToken;
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tonic::{Request, Response, Status, async_trait};
 
 use crate::{
-    auth::Operator,
+    auth::{Operator, Pass},
     config::WATCHERS_MAX,
     frame::{duration, timestamp},
     name::{PRINTABLE_RULE, RoomName, is_printable},
     peer_id::PeerId,
-    revoking::revoke,
+    revoking::{Order, revoke},
     room::{Counters, Member},
+    signaling::Exchange,
     store::{Change, RoomSnapshot, Store, WatchLost},
     switchboard::Dismissal,
     tokens::{RevokeError, Target, Tokens},
@@ -49,14 +50,18 @@ const WATCH_QUEUE_MAX: usize = 16;
 pub struct Rooms {
     store: Arc<dyn Store>,
     tokens: Option<Arc<Tokens>>,
+    /// Of what goes on when whoever asked for it is gone.
+    tasks: TaskTracker,
     watchers: Arc<Semaphore>,
     stopping: CancellationToken,
 }
 
 impl Rooms {
-    /// The service over a store; watches end when `stopping` is cancelled.
-    pub fn new(store: Arc<dyn Store>, tokens: Option<Arc<Tokens>>, stopping: CancellationToken) -> Self {
-        Self { store, tokens, watchers: Arc::new(Semaphore::new(WATCHERS_MAX)), stopping }
+    /// The service over what sessions share; watches end when `stopping` is cancelled.
+    pub fn new(exchange: &Exchange, stopping: CancellationToken) -> Self {
+        let Exchange { store, tokens, tasks, .. } = exchange;
+        let (store, tokens, tasks) = (Arc::clone(store), tokens.clone(), tasks.clone());
+        Self { store, tokens, tasks, watchers: Arc::new(Semaphore::new(WATCHERS_MAX)), stopping }
     }
 }
 
@@ -116,6 +121,7 @@ impl RoomService for Rooms {
                 "{WATCHERS_MAX} watchers are there, which is all there may be"
             ))
         })?;
+        let pass = request.extensions().get::<Pass>().cloned();
         let changes = self.store.watch(request.into_inner().name_prefix).await;
         let (responses, stream) = mpsc::channel(WATCH_QUEUE_MAX);
         let stopping = self.stopping.clone();
@@ -127,6 +133,10 @@ impl RoomService for Rooms {
                 () = stopping.cancelled() => {
                     // A watcher that does not read is not waited for.
                     let _ = responses.try_send(Err(Status::unavailable("the server is shutting down")));
+                }
+                () = void(pass) => {
+                    let told = "the key or token that this watch began with is no longer good";
+                    let _ = responses.try_send(Err(Status::unauthenticated(told)));
                 }
             }
         });
@@ -169,19 +179,23 @@ impl RoomService for Rooms {
         let tokens = self.tokens.as_ref().ok_or_else(|| {
             Status::failed_precondition("this server asks for no tokens (--token-keys-file)")
         })?;
+        let operator = operator(&request);
         let RevokeTokenRequest { what, message } = request.into_inner();
         let Dismissal { message, .. } = dismissal(LeaveReason::Removed, message)?;
         let target = match what {
             Some(What::TokenId(id)) => Target::TokenId(id),
             Some(What::Subject(subject)) => Target::Subject(subject),
-            None => return Err(Status::invalid_argument("give either token_id or subject")),
+            Some(What::KeyId(id)) => Target::KeyId(id),
+            None => return Err(Status::invalid_argument("give one of token_id, subject and key_id")),
         };
         if !target.is_valid() {
-            let rule = format!("token_id or subject must be 1 to 128 bytes of {PRINTABLE_RULE}");
+            let rule = format!(
+                "token_id or subject must be 1 to 128 bytes of {PRINTABLE_RULE}, key_id 1 to 128 visible ASCII characters"
+            );
             return Err(Status::invalid_argument(rule));
         }
-        let (ended, outcome) = revoke(&*self.store, tokens, target.clone(), &message).await;
-        tracing::info!(?target, ended, "revoked by an operator");
+        let order = Order { target, message, operator };
+        let (ended, outcome) = revoke(&self.tasks, Arc::clone(&self.store), Arc::clone(tokens), order).await;
         let revocation = outcome.map_err(|error| match error {
             RevokeError::Full => Status::resource_exhausted(error.to_string()),
             RevokeError::NotWritten(_) => Status::internal(format!("{error} ({ended} sessions ended)")),
@@ -198,6 +212,13 @@ impl RoomService for Rooms {
 /// Who asks.
 fn operator<T>(request: &Request<T>) -> Operator {
     request.extensions().get::<Operator>().cloned().unwrap_or_default()
+}
+
+async fn void(pass: Option<Pass>) {
+    match pass {
+        Some(pass) => pass.void().await,
+        None => std::future::pending().await,
+    }
 }
 
 async fn feed(

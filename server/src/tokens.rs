@@ -9,7 +9,7 @@ mod jws;
 mod revoked;
 
 use std::{
-    path::PathBuf,
+    path::{Path, PathBuf},
     sync::Arc,
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
@@ -24,7 +24,12 @@ pub use jwk::{Algorithm, Jwk, KeyFileError, KeySet, KeySetError, KeyUnfit};
 pub use jws::NotSigned;
 pub use revoked::{Revocation, RevokeError, Revoked, RevokedFileError, Target};
 
-use crate::{config::Config, error::ConfigError, name::RoomName, reload::Reload};
+use crate::{
+    config::Config,
+    error::{ConfigError, Flag},
+    name::RoomName,
+    reload::Reload,
+};
 
 /// What decides whether a token is taken.
 pub struct Tokens {
@@ -43,6 +48,7 @@ impl Tokens {
     pub fn new(config: &Config) -> Result<Option<Arc<Self>>, ConfigError> {
         let Some(keys_file) = config.token_keys_file() else { return Ok(None) };
         let keys = read_keys(keys_file)?;
+        warn_if_exposed(&keys, keys_file);
         let ttl_max = Duration::from_secs(config.token_ttl_max_s);
         let rules = Rules { audience: config.token_audience.clone(), ttl_max };
         let path = config.revoked_file();
@@ -77,11 +83,10 @@ impl Tokens {
     /// # Errors
     /// Why it permits nothing there.
     pub fn admit(&self, token: &str, room: &RoomName, now: SystemTime) -> Result<Grant, Denied> {
-        let claims = self.claims(token, now)?;
+        let (claims, grant) = self.read(token, now)?;
         if !claims.room.covers(room.as_str()) {
             return Err(Denied::OtherRoom);
         }
-        let grant = claims.grant();
         if !grant.permissions.has(Permission::Join) {
             return Err(Denied::NoPermission(Permission::Join));
         }
@@ -93,17 +98,18 @@ impl Tokens {
     /// # Errors
     /// Why it does not.
     pub fn admit_operator(&self, token: &str, now: SystemTime) -> Result<Grant, Denied> {
-        let claims = self.claims(token, now)?;
-        let grant = claims.grant();
+        let (claims, grant) = self.read(token, now)?;
         if !claims.room.is_every() || !grant.permissions.has(Permission::Admin) {
             return Err(Denied::NoPermission(Permission::Admin));
         }
         if self.is_revoked(&grant) { Err(Denied::Revoked) } else { Ok(grant) }
     }
 
-    fn claims(&self, token: &str, now: SystemTime) -> Result<Claims, Denied> {
+    fn read(&self, token: &str, now: SystemTime) -> Result<(Claims, Grant), Denied> {
         let keys = Arc::clone(&self.keys.read());
-        verify(token, &keys, &self.rules, unix_time(now))
+        let (claims, key_id) = read(token, &keys, &self.rules, unix_time(now))?;
+        let grant = claims.grant(&key_id);
+        Ok((claims, grant))
     }
 
     /// Whether what was granted has been taken back.
@@ -136,13 +142,19 @@ impl Tokens {
 /// # Errors
 /// Why it is not taken.
 pub fn verify(token: &str, keys: &KeySet, rules: &Rules, now: u64) -> Result<Claims, Denied> {
-    match token {
-        "" => Err(Denied::Missing),
-        token => Claims::read(&jws::verify(token, keys)?, rules, now),
-    }
+    read(token, keys, rules, now).map(|(claims, _)| claims)
 }
 
-fn read_keys(path: &std::path::Path) -> Result<KeySet, ConfigError> {
+/// Which key has signed it, too.
+fn read(token: &str, keys: &KeySet, rules: &Rules, now: u64) -> Result<(Claims, String), Denied> {
+    if token.is_empty() {
+        return Err(Denied::Missing);
+    }
+    let signed = jws::verify(token, keys)?;
+    Ok((Claims::read(&signed.payload, rules, now)?, signed.key_id))
+}
+
+fn read_keys(path: &Path) -> Result<KeySet, ConfigError> {
     let unfit = |reason: KeyFileError| ConfigError::TokenKeysFile { path: path.into(), reason };
     let keys = KeySet::read(path).map_err(unfit)?;
     match keys.keys().iter().find(|key| key.is_private()) {
@@ -151,9 +163,16 @@ fn read_keys(path: &std::path::Path) -> Result<KeySet, ConfigError> {
     }
 }
 
+/// Public halves are for everybody.
+fn warn_if_exposed(keys: &KeySet, path: &Path) {
+    if keys.keys().iter().any(Jwk::is_secret) {
+        Flag::new("--token-keys-file", path).warn_if_readable_by_all();
+    }
+}
+
 impl Reload for Tokens {
     fn name(&self) -> &'static str {
-        "token keys"
+        "token_keys"
     }
 
     fn files(&self) -> Vec<PathBuf> {
@@ -162,6 +181,7 @@ impl Reload for Tokens {
 
     fn reload(&self) -> Result<String, ConfigError> {
         let keys = read_keys(&self.keys_file)?;
+        warn_if_exposed(&keys, &self.keys_file);
         let ids: Vec<_> = keys.keys().iter().map(Jwk::id).collect();
         let told = format!("keys {}", ids.join(", "));
         *self.keys.write() = Arc::new(keys);
@@ -174,7 +194,7 @@ pub struct RevokedReload(pub Arc<Tokens>);
 
 impl Reload for RevokedReload {
     fn name(&self) -> &'static str {
-        "revoked tokens"
+        "revoked_tokens"
     }
 
     fn files(&self) -> Vec<PathBuf> {

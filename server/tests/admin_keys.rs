@@ -7,10 +7,14 @@ mod kit;
 use std::path::Path;
 
 use kit::{
-    Peer, connect, http_get_with,
+    DEADLINE, Peer, connect, http_get_with,
     process::{Process, command},
 };
-use patchcord_proto::v1::{CloseRoomRequest, ListRoomsRequest, room_service_client::RoomServiceClient};
+use patchcord_proto::v1::{
+    CloseRoomRequest, ListRoomsRequest, WatchRoomsRequest, room_service_client::RoomServiceClient,
+    watch_rooms_response::Event,
+};
+use tokio::time::timeout;
 use tonic::{Code, Request, Status};
 use tonic_health::pb::{HealthCheckRequest, health_client::HealthClient};
 
@@ -109,6 +113,31 @@ async fn a_key_is_replaced_without_a_moment_when_nobody_gets_in() {
 }
 
 #[tokio::test]
+async fn a_watch_ends_with_the_key_that_it_began_with() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("keys");
+    let (old, new) = (add_key("ops", &file).await, add_key("ops-2", &file).await);
+    let process = Process::start(&["--admin-keys-file", file.to_str().unwrap()]).await;
+    let mut rooms = RoomServiceClient::new(connect(process.admin).await);
+    let mut watches = Vec::new();
+    for key in [&old, &new] {
+        let request = with_key(WatchRoomsRequest::default(), key);
+        let mut watch = rooms.watch_rooms(request).await.unwrap().into_inner();
+        assert!(matches!(watch.message().await.unwrap().unwrap().event, Some(Event::Synced(_))));
+        watches.push(watch);
+    }
+    let lines = std::fs::read_to_string(&file).unwrap();
+    std::fs::write(&file, lines.lines().last().unwrap()).unwrap();
+    process.signal("HUP").await;
+    let ended = timeout(DEADLINE, watches[0].message()).await.unwrap().unwrap_err();
+    assert!(ended.code() == Code::Unauthenticated && ended.message().contains("no longer good"), "{ended}");
+    let mut peer = Peer::open(connect(process.public).await).await.unwrap();
+    peer.join("lobby", "peer").await;
+    let change = timeout(DEADLINE, watches[1].message()).await.unwrap().unwrap().unwrap();
+    assert!(matches!(change.event, Some(Event::Opened(_))), "the other goes on");
+}
+
+#[tokio::test]
 async fn guessing_ends_soon() {
     let process = Process::start(&["--admin-token", "a-key-of-an-operator"]).await;
     list(&process, "a-key-of-an-operator").await.unwrap();
@@ -142,6 +171,35 @@ async fn a_door_that_others_reach_is_not_opened_without_a_lock() {
     }
     let process = Process::start(&[]).await;
     assert_eq!(process.logged("\"level\":\"WARN\""), 0);
+}
+
+#[tokio::test]
+async fn secrets_that_everybody_can_read_are_warned_of_once() {
+    use std::os::unix::fs::PermissionsExt;
+    let folder = tempfile::tempdir().unwrap();
+    let (key, signing, hashes) =
+        (folder.path().join("key"), folder.path().join("signing"), folder.path().join("hashes"));
+    std::fs::write(&key, "a-key-of-an-operator\n").unwrap();
+    tool(&["key", "--kid", "hs", "--file", signing.to_str().unwrap()]).await;
+    add_key("ops", &hashes).await;
+    let flags = [
+        ("--admin-token-file", &key),
+        ("--token-keys-file", &signing),
+        // Of what is in it nobody makes a key.
+        ("--admin-keys-file", &hashes),
+    ];
+    let arguments: Vec<&str> =
+        flags.iter().flat_map(|(flag, path)| [*flag, path.to_str().unwrap()]).collect();
+    for (mode, times) in [(0o644, 1), (0o640, 0)] {
+        for (_, path) in &flags {
+            std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode)).unwrap();
+        }
+        let process = Process::start(&arguments).await;
+        for (flag, _) in &flags[..2] {
+            assert_eq!(process.logged(&format!("{flag}: ")), times, "{flag} {mode:o}");
+        }
+        assert_eq!(process.logged("every user of this machine"), 2 * times);
+    }
 }
 
 #[tokio::test]

@@ -51,6 +51,22 @@ async fn a_key_is_printed_or_added_to_a_file_that_only_its_owner_reads() {
 }
 
 #[tokio::test]
+async fn a_file_that_everybody_can_read_is_closed_to_them_when_a_secret_comes_into_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let (private, public) = (path(&folder, "private"), path(&folder, "public"));
+    let made = async |name: &str| {
+        let arguments = ["--kid", name, "--alg", "eddsa", "--file", &private, "--public-file", &public];
+        assert!(key(&arguments).await.status.success());
+    };
+    made("old").await;
+    for file in [&private, &public] {
+        fs::set_permissions(file, fs::Permissions::from_mode(0o644)).unwrap();
+    }
+    made("new").await;
+    assert_eq!((mode(&private), mode(&public)), (0o640, 0o644));
+}
+
+#[tokio::test]
 async fn the_server_gets_the_half_that_cannot_sign() {
     let folder = tempfile::tempdir().unwrap();
     let (private, public) = (path(&folder, "private"), path(&folder, "public"));

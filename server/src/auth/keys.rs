@@ -71,10 +71,18 @@ struct Known {
     hash: Hash,
 }
 
+/// What was read.
+struct Table {
+    /// Of the file of keys: [`AdminKey`] made them.
+    made: Vec<Known>,
+    /// One that somebody thought up.
+    thought_up: Vec<Known>,
+}
+
 /// All that are good.
 pub struct AdminKeys {
     sources: KeySources,
-    known: RwLock<Arc<[Known]>>,
+    known: RwLock<Arc<Table>>,
 }
 
 impl AdminKeys {
@@ -83,19 +91,35 @@ impl AdminKeys {
     /// # Errors
     /// What is wrong with those.
     pub fn new(sources: KeySources) -> Result<Self, ConfigError> {
-        let known = RwLock::new(read(&sources)?);
+        let known = RwLock::new(Arc::new(read(&sources)?));
         Ok(Self { sources, known })
     }
 
-    /// The name of a key, if it is good. How long that takes tells nothing of any key.
-    pub fn find(&self, key: &str) -> Option<Arc<str>> {
-        let hash = hash(key);
-        let known = Arc::clone(&self.known.read());
-        known.iter().fold(None, |found, known| match bool::from(known.hash.ct_eq(&hash)) {
-            true => Some(Arc::clone(&known.name)),
-            false => found,
-        })
+    /// Logs what an operator should know about where they come from. The file of keys has hashes alone.
+    pub fn warn(&self) {
+        if let Some(path) = &self.sources.token_file {
+            Flag::new("--admin-token-file", path).warn_if_readable_by_all();
+        }
     }
+
+    /// The name of a key with so many random bits that guessing is hopeless, if it is good.
+    pub fn find_made(&self, key: &str) -> Option<Arc<str>> {
+        find(&self.known.read().made, key)
+    }
+
+    /// The name of a key that may be short enough to be guessed, if it is good.
+    pub fn find_thought_up(&self, key: &str) -> Option<Arc<str>> {
+        find(&self.known.read().thought_up, key)
+    }
+}
+
+/// How long that takes tells nothing of any key.
+fn find(known: &[Known], key: &str) -> Option<Arc<str>> {
+    let hash = hash(key);
+    known.iter().fold(None, |found, known| match bool::from(known.hash.ct_eq(&hash)) {
+        true => Some(Arc::clone(&known.name)),
+        false => found,
+    })
 }
 
 impl Reload for AdminKeys {
@@ -109,31 +133,32 @@ impl Reload for AdminKeys {
 
     fn reload(&self) -> Result<String, ConfigError> {
         let known = read(&self.sources)?;
-        let names: Vec<_> = known.iter().map(|known| &*known.name).collect();
+        self.warn();
+        let names: Vec<_> = known.made.iter().chain(&known.thought_up).map(|known| &*known.name).collect();
         let now = format!("keys of {}", names.join(", "));
-        *self.known.write() = known;
+        *self.known.write() = Arc::new(known);
         Ok(now)
     }
 }
 
-fn read(sources: &KeySources) -> Result<Arc<[Known]>, ConfigError> {
-    let mut known = Vec::new();
+fn read(sources: &KeySources) -> Result<Table, ConfigError> {
+    let (mut made, mut thought_up) = (Vec::new(), Vec::new());
     if let Some(path) = &sources.keys_file {
         let flag = Flag::new("--admin-keys-file", path);
         let text = flag.read_text()?;
-        known = parse(&text).map_err(|reason| flag.unusable(reason))?;
+        made = parse(&text).map_err(|reason| flag.unusable(reason))?;
     }
     if let Some(token) = &sources.token {
         let place = Path::new("its value");
-        known.push(
+        thought_up.push(
             token_key(token.reveal()).map_err(|rule| Flag::new("--admin-token", place).unusable(rule))?,
         );
     }
     if let Some(path) = &sources.token_file {
         let flag = Flag::new("--admin-token-file", path);
-        known.push(token_key(flag.read_text()?.trim()).map_err(|rule| flag.unusable(rule))?);
+        thought_up.push(token_key(flag.read_text()?.trim()).map_err(|rule| flag.unusable(rule))?);
     }
-    Ok(known.into())
+    Ok(Table { made, thought_up })
 }
 
 /// Lines of `NAME sha256:HEX`; empty ones and those that begin with # are skipped. No line is repeated in an error: it may
@@ -208,18 +233,18 @@ mod tests {
         let (old, new) = (AdminKey::random("ops").unwrap(), AdminKey::random("ops-2").unwrap());
         let (folder, keys) = keys_in(&format!("# of operators\n{old}\n\n {new} \n"));
         let keys = keys.unwrap();
-        assert_eq!(keys.find(old.reveal()).as_deref(), Some("ops"));
-        assert_eq!(keys.find(new.reveal()).as_deref(), Some("ops-2"));
+        assert_eq!(keys.find_made(old.reveal()).as_deref(), Some("ops"));
+        assert_eq!(keys.find_made(new.reveal()).as_deref(), Some("ops-2"));
         for wrong in ["", "pcadm_", &old.to_string(), &old.reveal()[..48], &format!("{}x", old.reveal())] {
-            assert_eq!(keys.find(wrong), None, "{wrong}");
+            assert_eq!(keys.find_made(wrong), None, "{wrong}");
         }
         std::fs::write(folder.path().join("keys"), format!("{new}\n")).unwrap();
         assert_eq!(keys.reload().unwrap(), "keys of ops-2");
-        assert_eq!(keys.find(old.reveal()), None);
+        assert_eq!(keys.find_made(old.reveal()), None);
         for bad in ["", "# none\n", "ops", &format!("{new}\nrest"), &format!("{new}\n{new}")] {
             std::fs::write(folder.path().join("keys"), bad).unwrap();
             keys.reload().unwrap_err();
-            assert_eq!(keys.find(new.reveal()).as_deref(), Some("ops-2"), "{bad:?} took the key away");
+            assert_eq!(keys.find_made(new.reveal()).as_deref(), Some("ops-2"), "{bad:?} took the key away");
         }
     }
 
@@ -264,7 +289,7 @@ mod tests {
             assert!(error.contains("16 characters at least") && !error.contains(bad), "{error}");
         }
         assert_eq!(
-            keys("sixteen-letters!").unwrap().find("sixteen-letters!").as_deref(),
+            keys("sixteen-letters!").unwrap().find_thought_up("sixteen-letters!").as_deref(),
             Some("admin-token")
         );
     }

@@ -2,7 +2,7 @@
 
 use std::net::Ipv4Addr;
 
-use axum::http::HeaderValue;
+use axum::http::{HeaderValue, header::CONTENT_TYPE};
 
 use super::*;
 use crate::config::{KeySources, WRONG_KEY_BURST_S};
@@ -59,7 +59,7 @@ async fn what_is_asked_for_has_to_be_shown() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn guesses_are_throttled_by_address_and_the_right_key_too_while_they_are() {
+async fn guesses_are_throttled_by_address_and_a_key_that_can_be_guessed_too_while_they_are() {
     let auth = auth(true, false);
     let (good, wrong) = (headers(&format!("Bearer {KEY}")), headers("Bearer wrong"));
     let now = Instant::now();
@@ -76,6 +76,23 @@ async fn guesses_are_throttled_by_address_and_the_right_key_too_while_they_are()
     let other = IpAddr::from([192, 0, 2, 2]);
     auth.admit(other, None, &good, now).unwrap();
     auth.admit(ADDRESS, None, &good, now + Duration::from_secs(1)).unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_guesses_locks_out_nobody_who_has_a_key_of_the_file() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("keys");
+    let key = AdminKey::random("ops").unwrap();
+    std::fs::write(&path, key.to_string()).unwrap();
+    let keys = AdminKeys::new(KeySources { keys_file: Some(path), token: None, token_file: None }).unwrap();
+    let auth = AdminAuth::new(Some(Arc::new(keys)), false, Arc::default());
+    let now = Instant::now();
+    let wrong = headers("Bearer wrong");
+    while auth.admit(ADDRESS, None, &wrong, now) == Err(Denied::WrongKey) {}
+    let denied = auth.admit(ADDRESS, None, &wrong, now).unwrap_err();
+    assert!(matches!(denied, Denied::TooManyWrongKeys(_)), "{denied:?}");
+    let good = headers(&format!("Bearer {}", key.reveal()));
+    assert_eq!(auth.admit(ADDRESS, None, &good, now).unwrap().to_string(), "key ops");
 }
 
 #[test]

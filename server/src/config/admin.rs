@@ -10,8 +10,8 @@ use clap::Args;
 use super::{Config, Secret, any_path, given, on_or_off};
 use crate::{auth::AdminKeys, error::ConfigError};
 
-/// Keys of operators. With one of them the admin door asks for a key; without any it is open, and then it has to be on
-/// loopback.
+/// Keys of operators. With one of them, or where tokens are keys, the admin door asks for a key; otherwise it is open, and then
+/// it has to be on loopback.
 #[derive(Args, Clone, Debug, Default)]
 pub struct AdminSettings {
     /// A file of keys for the admin door, one `NAME sha256:HEX` a line; `patchcord-server admin-key` makes them. Each opens
@@ -28,8 +28,13 @@ pub struct AdminSettings {
     #[arg(long, env = "PATCHCORD_ADMIN_TOKEN_FILE", value_name = "PATH", value_parser = any_path)]
     pub admin_token_file: Option<PathBuf>,
 
+    /// Take a token that permits administration (`patchcord-server token --perm admin`) as a key too. The keys of
+    /// --token-keys-file then open the admin door, so whoever signs tokens is an operator.
+    #[arg(long, env = "PATCHCORD_ADMIN_BY_TOKEN", value_parser = on_or_off)]
+    pub admin_by_token: bool,
+
     /// Let an admin door that is not on loopback be open to whoever reaches it: for containers whose port is published to
-    /// loopback only. Keys are asked for all the same if there are any.
+    /// loopback only. It may then be called by any name. Keys are asked for all the same if there are any.
     #[arg(long, env = "PATCHCORD_ADMIN_OPEN", value_parser = on_or_off)]
     pub admin_open: bool,
 }
@@ -66,6 +71,9 @@ impl Config {
         if self.no_admin {
             return Ok(());
         }
+        if self.admin.admin_by_token && !self.tokens_required() {
+            return Err(ConfigError::Needs { flag: "--admin-by-token", needed: "--token-keys-file" });
+        }
         if let Some(sources) = self.admin.sources()? {
             AdminKeys::new(sources)?;
         }
@@ -74,7 +82,8 @@ impl Config {
 
     /// Whether the admin door may be at this address.
     pub(crate) fn check_admin_at(&self, address: SocketAddr) -> Result<(), ConfigError> {
-        let asks = self.admin.sources()?.is_some() || given(&self.tls.admin_client_ca).is_some();
+        let asks_for_key = self.admin.sources()?.is_some() || self.admin.admin_by_token;
+        let asks = asks_for_key || given(&self.tls.admin_client_ca).is_some();
         if asks || self.admin.admin_open || address.ip().to_canonical().is_loopback() {
             return Ok(());
         }

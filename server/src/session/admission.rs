@@ -101,7 +101,7 @@ impl Caller {
         in_sequence?;
         self.keep_pace(&request, Instant::now())?;
         match request.message {
-            Some(Message::Join(join)) => self.join(join).await.map(Answer::Joined),
+            Some(Message::Join(join)) => self.join(request.seq, join).await,
             Some(Message::Resume(Resume { resume_token, last_seq })) => {
                 self.hand_over(&resume_token, last_seq).await.map(|()| Answer::HandedOver)
             }
@@ -110,7 +110,7 @@ impl Caller {
         }
     }
 
-    async fn join(&mut self, join: Join) -> Result<Membership, Refusal> {
+    async fn join(&mut self, request_seq: u64, join: Join) -> Result<Answer, Refusal> {
         let may_join = self.exchange.join_throttle.take(self.address().ip(), Instant::now());
         may_join.map_err(|wait| Refusal::rate_limited("a join from this address", wait))?;
         let room = RoomName::parse(&join.room, ROOM_NAME_BYTES_MAX)
@@ -136,9 +136,9 @@ impl Caller {
             membership.leave(LeaveReason::Removed).await;
             // What others have sent it by now is of no session.
             let status = Status::permission_denied(Denied::Revoked.to_string());
-            let last = self.rejected(0, self.denied_token(&Denied::Revoked));
+            let last = self.rejected(request_seq, self.denied_token(&Denied::Revoked));
             self.outbox.end(Ending { reason: LeaveReason::Removed, status: Some(status) }, Some(last));
-            return Err(Refusal::not_permitted(&Denied::Revoked));
+            return Ok(Answer::Nothing);
         }
         tracing::info!(
             peer_id = %self.peer_id, room = ?membership.room, address = %self.address(),
@@ -148,7 +148,7 @@ impl Caller {
         );
         let joined = self.joined(&membership.room, &peers, &member);
         self.outbox.open(joined, self.claimable.is_some());
-        Ok(membership)
+        Ok(Answer::Joined(membership))
     }
 
     /// What the token grants in this room; `None` when none is asked for.

@@ -1,4 +1,5 @@
-//! What only a fault of our own can bring about: a session that panics, behind real sockets.
+//! What only a fault of our own or an unlucky moment can bring about, behind real sockets: a session that panics, a token
+//! that is revoked while somebody joins with it.
 
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
@@ -30,17 +31,23 @@ use crate::{
         memory::{Capacity, Memory},
     },
     switchboard::{Dismissal, Switchboard},
+    tokens::{Algorithm, Claims, Jwk, KeySet, RoomPattern, Target, Tokens},
 };
 
 const DEADLINE: Duration = Duration::from_secs(30);
 
-/// The memory store, but for a fault in relaying.
-struct Faulty(Memory);
+/// The memory store, but for a fault in relaying, and an operator who revokes whatever somebody joins with just then.
+struct Faulty(Memory, Option<Arc<Tokens>>);
 
 #[async_trait]
 impl Store for Faulty {
     async fn join(&self, room: &RoomName, member: Arc<Member>) -> Result<Vec<Arc<Member>>, JoinError> {
-        self.0.join(room, member).await
+        let grant = member.grant.clone();
+        let joined = self.0.join(room, member).await;
+        if let (Some(tokens), Some(grant)) = (&self.1, grant) {
+            tokens.revoke(Target::TokenId(grant.token_id.to_string()), SystemTime::now()).unwrap();
+        }
+        joined
     }
 
     async fn leave(&self, room: &RoomName, peer_id: PeerId, reason: LeaveReason) -> bool {
@@ -85,19 +92,19 @@ impl Store for Faulty {
 }
 
 /// Serves the public door over a faulty store.
-async fn serve() -> (Arc<Exchange>, SocketAddr) {
-    let config = Config::default();
+async fn serve(config: Config) -> (Arc<Exchange>, SocketAddr) {
+    let tokens = Tokens::new(&config).unwrap();
     let metrics = Arc::new(Metrics::default());
     let switchboard = Switchboard::new(Arc::clone(&metrics));
     let memory = Memory::new(Arc::clone(&switchboard), Capacity::of(&config));
     let exchange = Arc::new(Exchange {
         grace_time: Duration::ZERO,
         claims: Arc::default(),
-        store: Arc::new(Faulty(memory)),
+        store: Arc::new(Faulty(memory, tokens.clone())),
         switchboard,
         ice_servers: IceServers::new(&config).unwrap(),
         metrics: Arc::clone(&metrics),
-        tokens: None,
+        tokens,
         limits: config.limits(),
         rooms_max: config.rooms_max,
         peers_per_room_max: config.peers_per_room_max,
@@ -120,12 +127,16 @@ struct Peer {
 }
 
 impl Peer {
-    /// Joins the one room, and returns its id too.
-    async fn join(address: SocketAddr) -> (Self, String) {
+    async fn open(address: SocketAddr) -> Self {
         let mut client = SignalingServiceClient::connect(format!("http://{address}")).await.unwrap();
         let (requests, stream) = mpsc::channel(4);
         let responses = client.signal(ReceiverStream::new(stream)).await.unwrap().into_inner();
-        let mut peer = Self { requests, responses };
+        Self { requests, responses }
+    }
+
+    /// Joins the one room, and returns its id too.
+    async fn join(address: SocketAddr) -> (Self, String) {
+        let mut peer = Self::open(address).await;
         let (room, display_name) = ("lobby".to_owned(), "peer".to_owned());
         peer.ask(Message::Join(Join { room, display_name, ..Join::default() })).await;
         match peer.told().await {
@@ -146,7 +157,7 @@ impl Peer {
 
 #[tokio::test]
 async fn a_session_that_panics_ends_its_stream_and_is_told_to_have_left_once() {
-    let (exchange, address) = serve().await;
+    let (exchange, address) = serve(Config::default()).await;
     let (mut watcher, watcher_id) = Peer::join(address).await;
     let (mut failing, failing_id) = Peer::join(address).await;
     assert!(matches!(watcher.told().await, Ok(Some(Told::PeerJoined(_)))));
@@ -168,4 +179,46 @@ async fn a_session_that_panics_ends_its_stream_and_is_told_to_have_left_once() {
     assert_eq!(watcher.told().await.unwrap(), None);
     exchange.tasks.close();
     timeout(DEADLINE, exchange.tasks.wait()).await.expect("a task is left");
+}
+
+#[tokio::test]
+async fn a_token_that_is_revoked_while_its_bearer_joins_is_refused_once_by_the_number_of_the_join() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("keys");
+    let key = Jwk::random("hs", Algorithm::Hs256).unwrap();
+    std::fs::write(&path, KeySet::of(key.clone()).reveal()).unwrap();
+    let (exchange, address) = serve(Config { token_keys_file: Some(path), ..Config::default() }).await;
+    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap().as_secs();
+    let claims = Claims {
+        audience: "patchcord".to_owned(),
+        subject: String::new(),
+        token_id: "7".to_owned(),
+        issued_at: now,
+        expires_at: now + 600,
+        room: RoomPattern::Name("lobby".to_owned()),
+        permissions: [Permission::Join, Permission::Create].into_iter().collect(),
+    };
+    let join = Join {
+        room: "lobby".to_owned(),
+        display_name: "peer".to_owned(),
+        access_token: claims.sign(&key).unwrap(),
+        ..Join::default()
+    };
+    let mut peer = Peer::open(address).await;
+    peer.requests.send(SignalRequest { seq: 1, ack: 0, message: Some(Message::Join(join)) }).await.unwrap();
+    match peer.told().await.unwrap() {
+        Some(Told::Rejected(rejected)) => {
+            assert_eq!((rejected.request_seq, rejected.reason.as_str()), (1, "revoked"));
+        }
+        other => panic!("{other:?}"),
+    }
+    assert_eq!(peer.told().await.unwrap_err().code(), Code::PermissionDenied);
+    let metrics = exchange.metrics.encode();
+    for line in [
+        "patchcord_rejections_total{code=\"CODE_NOT_PERMITTED\"} 1",
+        "patchcord_tokens_refused_total{reason=\"revoked\"} 1",
+        "patchcord_sessions 0",
+    ] {
+        assert!(metrics.lines().any(|have| have == line), "{line} is not in\n{metrics}");
+    }
 }

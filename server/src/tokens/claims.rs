@@ -1,8 +1,9 @@
-//! What a token says (RFC 7519 section 4.1, and `room` and `perm`), and whether that is to be believed at a time.
+//! What a token says (RFC 7519 section 4.1, and `room` or `room_prefix`, and `perm`), and whether that is to be believed at a time.
 //! Pure: the time is given. Only what a key has signed comes here.
 
 use std::time::Duration;
 
+use patchcord_proto::limits::ROOM_NAME_BYTES_MAX;
 use serde::{Deserialize, Serialize, Serializer};
 
 use super::{
@@ -11,7 +12,7 @@ use super::{
     jwk::Jwk,
     jws::{self, NotSigned},
 };
-use crate::name::is_printable;
+use crate::name::{RoomName, is_printable};
 
 /// By how much clocks may differ.
 pub const LEEWAY: Duration = Duration::from_secs(30);
@@ -19,8 +20,6 @@ pub const LEEWAY: Duration = Duration::from_secs(30);
 pub const ID_BYTES_MAX: usize = 128;
 /// The last second of the year 9999. What is beyond is a mistake, such as milliseconds.
 const TIME_MAX: f64 = 253_402_300_799.0;
-/// At the end of a room it stands for whatever follows.
-const WILDCARD: char = '*';
 
 /// What a server takes.
 #[derive(Clone, Debug)]
@@ -31,9 +30,16 @@ pub struct Rules {
     pub ttl_max: Duration,
 }
 
-/// Which rooms a token is for.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct RoomPattern(String);
+/// Which rooms a token is for. Each kind has a claim of its own, because a name may hold any sign that could tell them apart.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub enum RoomPattern {
+    /// The one of this name: `room`.
+    #[serde(rename = "room")]
+    Name(String),
+    /// All whose names begin so, and with nothing every room: `room_prefix`.
+    #[serde(rename = "room_prefix")]
+    Prefix(String),
+}
 
 /// What a token says.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -54,6 +60,7 @@ pub struct Claims {
     #[serde(rename = "exp")]
     pub expires_at: u64,
     /// For which rooms.
+    #[serde(flatten)]
     pub room: RoomPattern,
     /// To do what.
     #[serde(rename = "perm", serialize_with = "names")]
@@ -70,6 +77,7 @@ struct Raw {
     nbf: Option<f64>,
     exp: Option<f64>,
     room: Option<String>,
+    room_prefix: Option<String>,
     perm: Option<Permissions>,
 }
 
@@ -108,14 +116,17 @@ impl Claims {
             return Err(Denied::Audience);
         }
         let expires_at = time("exp is no time", raw.exp)?.ok_or(Denied::Claim("exp is missing"))?;
-        let not_before = time("nbf is no time", raw.nbf)?;
-        // Without either nobody could say how long the token is good for.
-        let issued_at = time("iat is no time", raw.iat)?.or(not_before);
-        let issued_at = issued_at.ok_or(Denied::Claim("iat is missing"))?;
-        if let Some(begins_at) = not_before {
+        // nbf does not stand in for it: a token that begins later than it was made would outlive the revocation of its subject.
+        let issued_at = time("iat is no time", raw.iat)?.ok_or(Denied::Claim("iat is missing"))?;
+        if let Some(begins_at) = time("nbf is no time", raw.nbf)? {
             begun(begins_at, now)?;
         }
-        let room = raw.room.ok_or(Denied::Claim("room is missing"))?;
+        let room = match (raw.room, raw.room_prefix) {
+            (Some(name), None) => RoomPattern::Name(name),
+            (None, Some(prefix)) => RoomPattern::Prefix(prefix),
+            (None, None) => return Err(Denied::Claim("room or room_prefix is missing")),
+            (Some(_), Some(_)) => return Err(Denied::Claim("room and room_prefix exclude each other")),
+        };
         let permissions = raw.perm.ok_or(Denied::Claim("perm is missing"))?;
         let claims = Self {
             audience: rules.audience.clone(),
@@ -123,7 +134,7 @@ impl Claims {
             token_id: raw.jti.unwrap_or_default(),
             issued_at,
             expires_at,
-            room: RoomPattern(room),
+            room,
             permissions,
         };
         claims.check(rules, now).map(|()| claims)
@@ -150,10 +161,12 @@ impl Claims {
         if !is_id(&self.token_id) {
             return Err(Denied::Claim("jti is longer than 128 bytes or not printable"));
         }
-        if self.room.0.is_empty() {
-            return Err(Denied::Claim("room is missing"));
+        match &self.room {
+            RoomPattern::Name(name) if RoomName::parse(name, ROOM_NAME_BYTES_MAX).is_none() => {
+                Err(Denied::Claim("room is no name of a room: 1 to 128 bytes, printable"))
+            }
+            RoomPattern::Name(_) | RoomPattern::Prefix(_) => Ok(()),
         }
-        Ok(())
     }
 
     /// A token that says so.
@@ -164,9 +177,10 @@ impl Claims {
         jws::sign(key, self)
     }
 
-    /// What is left of it once it is taken.
-    pub fn grant(&self) -> Grant {
+    /// What is left of it once it is taken, signed with this key.
+    pub fn grant(&self, key_id: &str) -> Grant {
         Grant {
+            key_id: key_id.into(),
             subject: self.subject.as_str().into(),
             token_id: self.token_id.as_str().into(),
             issued_at: self.issued_at,
@@ -176,28 +190,17 @@ impl Claims {
 }
 
 impl RoomPattern {
-    /// One room, or with `*` at the end all whose names begin so.
-    pub fn new(pattern: impl Into<String>) -> Self {
-        Self(pattern.into())
-    }
-
     /// Whether a room is among them.
     pub fn covers(&self, room: &str) -> bool {
-        match self.0.strip_suffix(WILDCARD) {
-            Some(prefix) => room.starts_with(prefix),
-            None => room == self.0,
+        match self {
+            Self::Name(name) => room == name,
+            Self::Prefix(prefix) => room.starts_with(prefix.as_str()),
         }
     }
 
     /// Whether all rooms are.
     pub fn is_every(&self) -> bool {
-        self.0 == "*"
-    }
-}
-
-impl Serialize for RoomPattern {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        self.0.serialize(serializer)
+        matches!(self, Self::Prefix(prefix) if prefix.is_empty())
     }
 }
 

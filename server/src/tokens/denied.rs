@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::grant::Permission;
 
 /// Why a token is not taken.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Denied {
     /// None was sent.
     Missing,

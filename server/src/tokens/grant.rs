@@ -75,6 +75,8 @@ impl<'de> Deserialize<'de> for Permissions {
 /// What a token granted to its bearer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Grant {
+    /// Which key signed the token: its `kid`.
+    pub key_id: Box<str>,
     /// Who the bearer is, to operators: `sub`; may be empty.
     pub subject: Box<str>,
     /// Which token it is: `jti`; may be empty.

@@ -276,6 +276,11 @@ impl Jwk {
         matches!(self.material, Material::Pair { .. })
     }
 
+    /// Whether whoever reads it can sign.
+    pub fn is_secret(&self) -> bool {
+        !matches!(self.material, Material::Public(_))
+    }
+
     /// Signs; `None` with the public half alone.
     pub fn sign(&self, message: &[u8]) -> Option<Vec<u8>> {
         match &self.material {

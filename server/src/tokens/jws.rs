@@ -22,6 +22,14 @@ const SIGNATURE_CHARS_MAX: usize = 128;
 #[error("the key is the public half of one, which cannot sign")]
 pub struct NotSigned;
 
+/// What a key has signed.
+pub struct Signed {
+    /// Which key.
+    pub key_id: String,
+    /// What.
+    pub payload: Vec<u8>,
+}
+
 /// RFC 7515 section 4.1. Twice the same member is refused by serde.
 #[derive(Deserialize)]
 struct Header {
@@ -39,7 +47,7 @@ struct HeaderOut<'a> {
 }
 
 /// What is signed, once its signature is found to be that of one of the keys.
-pub fn verify(token: &str, keys: &KeySet) -> Result<Vec<u8>, Denied> {
+pub fn verify(token: &str, keys: &KeySet) -> Result<Signed, Denied> {
     if token.len() > ACCESS_TOKEN_BYTES_MAX {
         return Err(Denied::Malformed);
     }
@@ -57,7 +65,7 @@ pub fn verify(token: &str, keys: &KeySet) -> Result<Vec<u8>, Denied> {
     if !key.verify(signed.as_bytes(), &signature) {
         return Err(Denied::Signature);
     }
-    decode(payload)
+    Ok(Signed { payload: decode(payload)?, key_id: header.kid })
 }
 
 /// A token of these claims.

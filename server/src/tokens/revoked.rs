@@ -4,7 +4,7 @@
 use std::{
     collections::HashMap,
     fs::{self, File, OpenOptions},
-    io::{self, BufRead, BufReader, ErrorKind, Read, Write},
+    io::{self, BufRead, BufReader, ErrorKind, Read, Seek, SeekFrom, Write},
     os::unix::fs::OpenOptionsExt,
     path::{Path, PathBuf},
     time::Duration,
@@ -16,6 +16,7 @@ use serde::{Deserialize, Serialize};
 use super::{
     claims::{ID_BYTES_MAX, LEEWAY},
     grant::Grant,
+    jwk::is_key_id,
 };
 use crate::name::is_printable;
 
@@ -34,13 +35,19 @@ pub enum Target {
     TokenId(String),
     /// All tokens of one `sub` that were issued by now.
     Subject(String),
+    /// All tokens that one key signed by now: its `kid`.
+    KeyId(String),
 }
 
 impl Target {
     /// Whether it can be in a token at all.
     pub fn is_valid(&self) -> bool {
-        let (Self::TokenId(id) | Self::Subject(id)) = self;
-        (1..=ID_BYTES_MAX).contains(&id.len()) && is_printable(id)
+        match self {
+            Self::TokenId(id) | Self::Subject(id) => {
+                (1..=ID_BYTES_MAX).contains(&id.len()) && is_printable(id)
+            }
+            Self::KeyId(id) => is_key_id(id),
+        }
     }
 }
 
@@ -74,9 +81,7 @@ pub enum RevokedFileError {
     #[error("{0}")]
     Io(#[from] io::Error),
     /// It holds something else.
-    #[error(
-        "line {0} is no {{\"token_id\":...,\"revoked_at\":...}} or {{\"subject\":...,\"revoked_at\":...}}"
-    )]
+    #[error("line {0} is no {{\"token_id\":...,\"revoked_at\":...}}, nor one of \"subject\" or \"key_id\"")]
     Line(usize),
     /// It holds too much.
     #[error("it names more than {REVOKED_MAX} tokens that have not expired")]
@@ -142,8 +147,11 @@ impl Revoked {
         let when = |target: Target| revoked_at.get(&target).copied();
         let of_token = (!grant.token_id.is_empty()).then(|| Target::TokenId(grant.token_id.to_string()));
         let of_subject = (!grant.subject.is_empty()).then(|| Target::Subject(grant.subject.to_string()));
+        let of_key = Target::KeyId(grant.key_id.to_string());
+        let until_now = |at: u64| grant.issued_at <= at.saturating_add(LEEWAY.as_secs());
         of_token.and_then(when).is_some()
-            || of_subject.and_then(when).is_some_and(|at| grant.issued_at <= at + LEEWAY.as_secs())
+            || of_subject.and_then(when).is_some_and(until_now)
+            || when(of_key).is_some_and(until_now)
     }
 
     /// Takes back from now on. May block.
@@ -152,6 +160,12 @@ impl Revoked {
     /// When there is no room for it. It is in force after [`RevokeError::NotWritten`].
     pub fn revoke(&self, target: Target, now: u64) -> Result<Revocation, RevokeError> {
         let mut journal = self.journal.lock();
+        self.remember(target.clone(), now)?;
+        self.write_down(&mut journal, target, now).map_err(RevokeError::NotWritten)?;
+        Ok(Revocation { revoked_at: now, survives_restart: journal.path.is_some() })
+    }
+
+    fn remember(&self, target: Target, now: u64) -> Result<(), RevokeError> {
         let mut revoked_at = self.revoked_at.write();
         if revoked_at.len() >= REVOKED_MAX && !revoked_at.contains_key(&target) {
             forget(&mut revoked_at, self.remembered, now);
@@ -159,37 +173,42 @@ impl Revoked {
                 return Err(RevokeError::Full);
             }
         }
-        revoked_at.insert(target.clone(), now);
-        let needs_rewrite = journal.needs_rewrite(revoked_at.len());
-        let snapshot = needs_rewrite.then(|| {
-            forget(&mut revoked_at, self.remembered, now);
-            revoked_at.clone()
-        });
-        drop(revoked_at);
-        let written = match snapshot {
-            Some(snapshot) => journal.rewrite(&snapshot),
-            None => journal.append(target, now),
-        };
-        written.map_err(RevokeError::NotWritten)?;
-        Ok(Revocation { revoked_at: now, survives_restart: journal.path.is_some() })
+        revoked_at.insert(target, now);
+        Ok(())
     }
 
-    /// Adds what the file says beside what is known; how much of that is new. May block.
-    pub fn read_again(&self, now: u64) -> Result<usize, RevokedFileError> {
-        let mut journal = self.journal.lock();
-        let mut read = journal.read()?;
-        forget(&mut read, self.remembered, now);
-        if read.len() > REVOKED_MAX {
-            return Err(RevokedFileError::TooMany);
+    fn write_down(&self, journal: &mut Journal, target: Target, now: u64) -> io::Result<()> {
+        if !journal.needs_rewrite(self.count())? {
+            return journal.append(target, now);
         }
+        // What others have added since it was last read is in the file alone.
+        let read = match journal.read() {
+            Err(RevokedFileError::Io(error)) if error.kind() == ErrorKind::NotFound => Table::new(),
+            read => read.map_err(io::Error::other)?,
+        };
+        self.merge(read, now).map_err(io::Error::other)?;
+        let remembered = self.revoked_at.read().clone();
+        journal.rewrite(&remembered)
+    }
+
+    /// Adds what the file says beside what is known; how much of that is new, or was taken back again. May block.
+    pub fn read_again(&self, now: u64) -> Result<usize, RevokedFileError> {
+        let read = self.journal.lock().read()?;
+        self.merge(read, now)
+    }
+
+    fn merge(&self, mut read: Table, now: u64) -> Result<usize, RevokedFileError> {
+        forget(&mut read, self.remembered, now);
         let mut revoked_at = self.revoked_at.write();
         forget(&mut revoked_at, self.remembered, now);
-        let before = revoked_at.len();
-        for (target, at) in read {
-            let newest = revoked_at.entry(target).or_insert(at);
-            *newest = at.max(*newest);
+        read.retain(|target, at| revoked_at.get(target).is_none_or(|known| known < at));
+        let added = read.keys().filter(|target| !revoked_at.contains_key(target)).count();
+        if revoked_at.len() + added > REVOKED_MAX {
+            return Err(RevokedFileError::TooMany);
         }
-        Ok(revoked_at.len() - before)
+        let new = read.len();
+        revoked_at.extend(read);
+        Ok(new)
     }
 }
 
@@ -198,8 +217,9 @@ fn forget(revoked_at: &mut Table, remembered: Duration, now: u64) {
 }
 
 impl Journal {
-    fn needs_rewrite(&self, known: usize) -> bool {
-        self.path.is_some() && (self.is_torn || self.lines >= 2 * known + COMPACT_LINES_MIN)
+    fn needs_rewrite(&self, known: usize) -> io::Result<bool> {
+        let Some(path) = &self.path else { return Ok(false) };
+        Ok(self.is_torn || self.lines >= 2 * known + COMPACT_LINES_MIN || !ends_whole(path)?)
     }
 
     fn read(&mut self) -> Result<Table, RevokedFileError> {
@@ -212,6 +232,8 @@ impl Journal {
                 break;
             }
             count += 1;
+            // Whatever is added behind it would become part of it.
+            self.is_torn |= !line.ends_with(b"\n");
             match serde_json::from_slice::<Line>(&line) {
                 _ if line.iter().all(u8::is_ascii_whitespace) => {}
                 Ok(Line { target, revoked_at }) if target.is_valid() => {
@@ -219,7 +241,7 @@ impl Journal {
                     *newest = revoked_at.max(*newest);
                 }
                 // The end of the file, where a crash cut it: nobody was told that this is in force.
-                Err(_) if !line.ends_with(b"\n") => self.is_torn = true,
+                Err(_) if !line.ends_with(b"\n") => {}
                 _ => return Err(RevokedFileError::Line(count)),
             }
         }
@@ -265,6 +287,21 @@ impl Journal {
 
 fn appending(path: &Path) -> io::Result<File> {
     OpenOptions::new().append(true).create(true).mode(0o600).open(path)
+}
+
+/// Whether its last line has its end.
+fn ends_whole(path: &Path) -> io::Result<bool> {
+    let mut file = match File::open(path) {
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(true),
+        file => file?,
+    };
+    if file.seek(SeekFrom::End(0))? == 0 {
+        return Ok(true);
+    }
+    file.seek(SeekFrom::End(-1))?;
+    let mut last = [0];
+    file.read_exact(&mut last)?;
+    Ok(last == [b'\n'])
 }
 
 fn encode(line: &Line) -> Vec<u8> {

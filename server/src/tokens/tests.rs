@@ -39,7 +39,7 @@ fn claims() -> Claims {
         token_id: "7".to_owned(),
         issued_at: now,
         expires_at: now + 600,
-        room: RoomPattern::new("lobby"),
+        room: RoomPattern::Name("lobby".to_owned()),
         permissions: [Permission::Join].into_iter().collect(),
     }
 }
@@ -169,17 +169,23 @@ fn a_key_taken_out_admits_nobody_and_a_new_one_does_without_a_restart() {
 #[test]
 fn administration_needs_the_permission_and_every_room() {
     let setup = setup();
-    let operator = |room: &str, permission: Permission| {
+    let operator = |room: RoomPattern, permission: Permission| {
         let permissions = [permission].into_iter().collect();
-        let claims = Claims { room: RoomPattern::new(room), permissions, ..claims() };
+        let claims = Claims { room, permissions, ..claims() };
         let token = claims.sign(setup.keys.get("ed").unwrap()).unwrap();
         setup.tokens.admit_operator(&token, SystemTime::now())
     };
-    assert!(operator("*", Permission::Admin).is_ok());
-    for (room, permission) in
-        [("lobby", Permission::Admin), ("**", Permission::Admin), ("*", Permission::Join)]
-    {
-        assert_eq!(operator(room, permission), Err(Denied::NoPermission(Permission::Admin)), "{room}");
+    let (name, prefix) =
+        (|text: &str| RoomPattern::Name(text.into()), |text: &str| RoomPattern::Prefix(text.into()));
+    assert!(operator(prefix(""), Permission::Admin).is_ok());
+    for (room, permission) in [
+        (name("lobby"), Permission::Admin),
+        (name("*"), Permission::Admin),
+        (prefix("*"), Permission::Admin),
+        (prefix(""), Permission::Join),
+    ] {
+        let denied = operator(room.clone(), permission);
+        assert_eq!(denied, Err(Denied::NoPermission(Permission::Admin)), "{room:?}");
     }
 }
 

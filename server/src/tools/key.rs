@@ -1,10 +1,10 @@
-//! `patchcord-server key`: makes a key and adds it to a file. A file is replaced whole or not at all, and nobody but
-//! its owner may read it.
+//! `patchcord-server key`: makes a key and adds it to a file. A file is replaced whole or not at all, and one that can
+//! sign is for its owner and group alone.
 
 use std::{
-    fs::{self, File, OpenOptions},
+    fs::{self, File, OpenOptions, Permissions},
     io::{self, ErrorKind, Write},
-    os::unix::fs::{MetadataExt, OpenOptionsExt, fchown},
+    os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt, fchown},
     path::{Path, PathBuf},
 };
 
@@ -72,15 +72,16 @@ fn add(path: &Path, key: Jwk) -> Result<(), String> {
         Err(KeyFileError::Read(error)) if error.kind() == ErrorKind::NotFound => KeySet::of(key),
         Err(error) => return Err(error.to_string()),
     };
-    replace(path, set.reveal().as_bytes()).map_err(|error| error.to_string())
+    let mode_max = if set.keys().iter().any(Jwk::is_secret) { 0o660 } else { 0o666 };
+    replace(path, set.reveal().as_bytes(), mode_max).map_err(|error| error.to_string())
 }
 
-/// Puts a file in place of another, with its owner and mode.
-fn replace(path: &Path, contents: &[u8]) -> io::Result<()> {
+/// Puts a file in place of another, with its owner, and its mode as far as that is permitted.
+fn replace(path: &Path, contents: &[u8], mode_max: u32) -> io::Result<()> {
     let mut name = path.file_name().ok_or(ErrorKind::InvalidInput)?.to_owned();
     name.push(format!(".{}.new", std::process::id()));
     let beside = path.with_file_name(name);
-    let written = write_new(&beside, path, contents).and_then(|()| fs::rename(&beside, path));
+    let written = write_new(&beside, path, contents, mode_max).and_then(|()| fs::rename(&beside, path));
     if written.is_err() {
         // It is of no use, and the reason it could not be used is told.
         let _ = fs::remove_file(&beside);
@@ -88,14 +89,14 @@ fn replace(path: &Path, contents: &[u8]) -> io::Result<()> {
     written
 }
 
-fn write_new(beside: &Path, like: &Path, contents: &[u8]) -> io::Result<()> {
+fn write_new(beside: &Path, like: &Path, contents: &[u8], mode_max: u32) -> io::Result<()> {
     let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(beside)?;
     if let Ok(old) = File::open(like).and_then(|file| file.metadata()) {
         let new = file.metadata()?;
         if (new.uid(), new.gid()) != (old.uid(), old.gid()) {
             fchown(&file, Some(old.uid()), Some(old.gid()))?;
         }
-        file.set_permissions(old.permissions())?;
+        file.set_permissions(Permissions::from_mode(old.mode() & mode_max))?;
     }
     file.write_all(contents)?;
     file.sync_all()

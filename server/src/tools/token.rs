@@ -20,9 +20,8 @@ pub struct TokenArgs {
     #[arg(long, value_name = "NAME")]
     kid: Option<String>,
 
-    /// The room that may be joined: its name, PREFIX* for all whose names begin so, or '*' for every room.
-    #[arg(long, value_name = "NAME|PREFIX*")]
-    room: String,
+    #[command(flatten)]
+    rooms: RoomArgs,
 
     /// How long it is good for: seconds, or with s, m, h or d behind. Who has joined by then stays.
     #[arg(long, value_name = "TIME", default_value = "10m", value_parser = span)]
@@ -33,7 +32,7 @@ pub struct TokenArgs {
     sub: String,
 
     /// What it permits: join (enter a room), create (open it by entering), send (reach other peers), turn (be given
-    /// TURN credentials), admin (use the admin door, with every room).
+    /// TURN credentials), admin (use an admin door with --admin-by-token; for every room).
     #[arg(long, value_name = "PERMISSION", value_delimiter = ',', value_parser = permission)]
     #[arg(default_value = "join,create,send,turn")]
     perm: Vec<Permission>,
@@ -52,6 +51,28 @@ pub struct TokenArgs {
     ttl_max_s: u64,
 }
 
+/// Which rooms.
+#[derive(Args, Debug)]
+#[group(required = true, multiple = false)]
+struct RoomArgs {
+    /// The room that may be joined.
+    #[arg(long, value_name = "NAME")]
+    room: Option<String>,
+
+    /// All rooms that may be joined: those whose names begin so; '' for every room.
+    #[arg(long, value_name = "PREFIX")]
+    room_prefix: Option<String>,
+}
+
+impl RoomArgs {
+    fn pattern(&self) -> RoomPattern {
+        match &self.room {
+            Some(name) => RoomPattern::Name(name.clone()),
+            None => RoomPattern::Prefix(self.room_prefix.clone().unwrap_or_default()),
+        }
+    }
+}
+
 /// Signs it; what is returned is for stdout.
 pub fn run(args: &TokenArgs) -> Result<String, String> {
     let of_file = |reason: String| format!("--key-file {}: {reason}", args.key_file.display());
@@ -65,11 +86,11 @@ pub fn run(args: &TokenArgs) -> Result<String, String> {
         token_id: random_id(),
         issued_at: now,
         expires_at: now.saturating_add(args.ttl.as_secs()),
-        room: RoomPattern::new(&args.room),
+        room: args.rooms.pattern(),
         permissions,
     };
     if permissions.has(Permission::Admin) && !claims.room.is_every() {
-        return Err("--perm admin needs --room '*': the admin door is about every room".to_owned());
+        return Err("--perm admin needs --room-prefix '': the admin door is about every room".to_owned());
     }
     if args.ttl.as_secs() > args.ttl_max_s {
         return Err(format!(

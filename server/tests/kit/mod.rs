@@ -3,6 +3,7 @@
 
 #![allow(dead_code, reason = "each test binary uses its own part")]
 
+pub mod issuer;
 pub mod process;
 pub mod raw;
 pub mod tls;
@@ -115,9 +116,14 @@ pub async fn http_get(address: SocketAddr, path: &str) -> (u16, String) {
 
 /// With lines of the head, each with its end.
 pub async fn http_get_with(address: SocketAddr, path: &str, lines: &str) -> (u16, String) {
+    http(address, &format!("GET {path} HTTP/1.1\r\nhost: {address}\r\n{lines}connection: close\r\n\r\n"))
+        .await
+}
+
+/// A request as it is on the wire, which asks for the connection's end.
+pub async fn http(address: SocketAddr, request: &str) -> (u16, String) {
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
     let mut socket = tokio::net::TcpStream::connect(address).await.unwrap();
-    let request = format!("GET {path} HTTP/1.1\r\nhost: {address}\r\n{lines}connection: close\r\n\r\n");
     socket.write_all(request.as_bytes()).await.unwrap();
     let mut response = String::new();
     timeout(DEADLINE, socket.read_to_string(&mut response)).await.unwrap().unwrap();

@@ -55,7 +55,7 @@ impl Prognosis {
         if self.is_unseen {
             return warn(
                 "a chat will work in the room that the token is for; how far beyond this network is not seen",
-                "STUN and TURN servers are told in a room only: with a token for --room 'doctor-*' they are looked at.",
+                "STUN and TURN servers are told in a room only: with a token for --room-prefix doctor- they are looked at.",
             );
         }
         if !self.signaling {

@@ -53,11 +53,6 @@ fn what_a_good_token_says_is_taken() {
     }
     let no_names = [without("sub"), without("jti")].map(Result::unwrap);
     assert_eq!((no_names[0].subject.as_str(), no_names[1].token_id.as_str()), ("", ""));
-    // nbf stands in for iat.
-    let mut claims = good();
-    claims["nbf"] = claims["iat"].take();
-    claims.as_object_mut().unwrap().remove("iat");
-    assert_eq!(read(&claims).unwrap().issued_at, NOW);
 }
 
 #[test]
@@ -68,14 +63,23 @@ fn what_is_wrong_is_named() {
     assert_eq!(without("aud"), Err(Denied::Audience));
     assert_eq!(without("exp"), Err(Denied::Claim("exp is missing")));
     assert_eq!(without("iat"), Err(Denied::Claim("iat is missing")));
-    assert_eq!(without("room"), Err(Denied::Claim("room is missing")));
-    assert_eq!(with("room", json!("")), Err(Denied::Claim("room is missing")));
+    // nbf is no time of issue, whatever it says.
+    let mut claims = good();
+    claims["nbf"] = claims["iat"].take();
+    claims.as_object_mut().unwrap().remove("iat");
+    assert_eq!(read(&claims), Err(Denied::Claim("iat is missing")));
+    assert_eq!(without("room"), Err(Denied::Claim("room or room_prefix is missing")));
+    assert_eq!(with("room_prefix", json!("")), Err(Denied::Claim("room and room_prefix exclude each other")));
+    for no_name in ["", "a\u{1b}[2J", &"x".repeat(129)] {
+        assert!(matches!(with("room", json!(no_name)), Err(Denied::Claim(_))), "{no_name}");
+    }
     assert_eq!(without("perm"), Err(Denied::Claim("perm is missing")));
     // Milliseconds, and what is no time at all.
     assert_eq!(with("exp", json!(NOW * 1_000_000)), Err(Denied::Claim("exp is no time")));
     assert_eq!(with("exp", json!(-1)), Err(Denied::Claim("exp is no time")));
     assert_eq!(with("nbf", json!(1e300)), Err(Denied::Claim("nbf is no time")));
     assert_eq!(with("exp", json!("tomorrow")), Err(Denied::Malformed));
+    assert_eq!(with("iat", json!("yesterday")), Err(Denied::Malformed));
     assert_eq!(with("room", json!(["lobby"])), Err(Denied::Malformed));
     assert_eq!(with("perm", json!("join")), Err(Denied::Malformed));
     assert_eq!(with("exp", json!(NOW + TTL_MAX_S + 1)), Err(Denied::LivesTooLong(rules().ttl_max)));
@@ -116,13 +120,15 @@ fn clocks_may_differ_by_30_seconds_and_not_by_31() {
 
 #[test]
 fn rooms_are_one_or_those_that_begin_so() {
-    let covers = |pattern: &str, room: &str| RoomPattern::new(pattern).covers(room);
-    assert!(covers("lobby", "lobby") && !covers("lobby", "lobby2") && !covers("lobby", "Lobby"));
-    assert!(covers("team-*", "team-") && covers("team-*", "team-a") && !covers("team-*", "team"));
-    assert!(covers("*", "anything") && RoomPattern::new("*").is_every());
-    // Only what stands last stands for more.
-    assert!(!covers("*a", "ba") && covers("a**", "a*b") && !covers("a**", "ab"));
-    assert!(!RoomPattern::new("a*").is_every() && !RoomPattern::new("**").is_every());
+    let named = |name: &str, room: &str| RoomPattern::Name(name.to_owned()).covers(room);
+    assert!(named("lobby", "lobby") && !named("lobby", "lobby2") && !named("lobby", "Lobby"));
+    // A star is a sign like any other.
+    assert!(named("team-*", "team-*") && !named("team-*", "team-a") && !named("*", "lobby"));
+    assert!(!RoomPattern::Name("*".to_owned()).is_every());
+    let begins = |prefix: &str, room: &str| RoomPattern::Prefix(prefix.to_owned()).covers(room);
+    assert!(begins("team-", "team-") && begins("team-", "team-a") && !begins("team-", "team"));
+    assert!(begins("a*", "a*b") && !begins("a*", "ab") && begins("", "anything"));
+    assert!(RoomPattern::Prefix(String::new()).is_every() && !RoomPattern::Prefix("a".to_owned()).is_every());
 }
 
 proptest! {
@@ -140,7 +146,7 @@ proptest! {
 
     #[test]
     fn what_is_written_reads_back(
-        subject in "[a-zä\"\\\\]{0,20}", room in "[ -~]{1,20}", perm in proptest::collection::vec(0usize..5, 0..5),
+        subject in "[a-zä\"\\\\]{0,20}", room in "[!-~]{1,20}", begins: bool, perm in proptest::collection::vec(0usize..5, 0..5),
     ) {
         let claims = Claims {
             audience: "patchcord".to_owned(),
@@ -148,7 +154,7 @@ proptest! {
             token_id: "7".to_owned(),
             issued_at: NOW,
             expires_at: NOW + 60,
-            room: RoomPattern::new(room),
+            room: if begins { RoomPattern::Prefix(room) } else { RoomPattern::Name(room) },
             permissions: perm.into_iter().map(|index| Permission::ALL[index]).collect(),
         };
         prop_assert_eq!(Claims::read(&serde_json::to_vec(&claims).unwrap(), &rules(), NOW), Ok(claims));

@@ -8,6 +8,7 @@ const NOW: u64 = 1_800_000_000;
 
 fn grant(subject: &str, token_id: &str, issued_at: u64) -> Grant {
     Grant {
+        key_id: "2026-11".into(),
         subject: subject.into(),
         token_id: token_id.into(),
         issued_at,
@@ -39,6 +40,20 @@ fn a_token_or_all_of_a_subject_are_taken_back() {
     // The one is not the other, and no name is nobody's.
     revoked.revoke(token("bo"), NOW).unwrap();
     assert!(!revoked.covers(&grant("bo", "", NOW)) && !revoked.covers(&grant("", "", NOW)));
+}
+
+#[test]
+fn all_that_a_key_signed_by_now_is_taken_back() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("revoked");
+    let revoked = Revoked::open(Some(&path), DAY, NOW).unwrap();
+    revoked.revoke(Target::KeyId("2026-11".to_owned()), NOW).unwrap();
+    for revoked in [revoked, Revoked::open(Some(&path), DAY, NOW).unwrap()] {
+        assert!(revoked.covers(&grant("ana", "7", NOW + 30)) && revoked.covers(&grant("", "", 0)));
+        assert!(!revoked.covers(&grant("ana", "7", NOW + 31)));
+        assert!(!revoked.covers(&Grant { key_id: "2026-12".into(), ..grant("2026-11", "2026-11", NOW) }));
+    }
+    assert!(!Target::KeyId("a b".to_owned()).is_valid() && !Target::KeyId(String::new()).is_valid());
 }
 
 #[test]
@@ -97,6 +112,72 @@ fn what_is_written_beside_the_server_is_read_again() {
 }
 
 #[test]
+fn a_last_line_without_its_end_is_not_glued_to_the_next() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("revoked");
+    let line = |id: &str| format!("{{\"token_id\":\"{id}\",\"revoked_at\":{NOW}}}");
+    let known = |ids: &[&str]| {
+        let again = Revoked::open(Some(&path), DAY, NOW).unwrap();
+        assert_eq!(again.count(), ids.len());
+        assert!(ids.iter().all(|id| again.covers(&grant("", id, NOW))), "{ids:?}");
+    };
+    // As it was found at the start, as it was found when it was read again, and as nobody has seen it yet.
+    fs::write(&path, line("1")).unwrap();
+    let revoked = Revoked::open(Some(&path), DAY, NOW).unwrap();
+    revoked.revoke(token("2"), NOW).unwrap();
+    known(&["1", "2"]);
+    appending(&path).unwrap().write_all(line("3").as_bytes()).unwrap();
+    assert_eq!(revoked.read_again(NOW).unwrap(), 1);
+    revoked.revoke(token("4"), NOW).unwrap();
+    known(&["1", "2", "3", "4"]);
+    appending(&path).unwrap().write_all(line("5").as_bytes()).unwrap();
+    revoked.revoke(token("6"), NOW).unwrap();
+    known(&["1", "2", "3", "4", "5", "6"]);
+    assert!(
+        revoked.covers(&grant("", "5", NOW)),
+        "what was found when the file was written anew is in force"
+    );
+}
+
+#[test]
+fn lines_of_others_outlive_a_rewrite() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("revoked");
+    let revoked = Revoked::open(Some(&path), DAY, NOW).unwrap();
+    revoked.revoke(token("7"), NOW).unwrap();
+    let line = format!("{{\"token_id\":\"of others\",\"revoked_at\":{NOW}}}\n");
+    appending(&path).unwrap().write_all(line.as_bytes()).unwrap();
+    while fs::read_to_string(&path).unwrap().lines().count() != 2
+        || !revoked.covers(&grant("", "of others", NOW))
+    {
+        revoked.revoke(token("7"), NOW).unwrap();
+    }
+    assert!(Revoked::open(Some(&path), DAY, NOW).unwrap().covers(&grant("", "of others", NOW)));
+    // What nobody understands is not thrown away.
+    appending(&path).unwrap().write_all(b"nonsense\n{\"token").unwrap();
+    assert!(matches!(revoked.revoke(token("8"), NOW), Err(RevokeError::NotWritten(_))));
+    assert!(revoked.covers(&grant("", "8", NOW)));
+    assert!(fs::read_to_string(&path).unwrap().contains("nonsense"));
+}
+
+#[test]
+fn a_subject_that_is_taken_back_again_elsewhere_is_new() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("revoked");
+    let revoked = Revoked::open(Some(&path), DAY, NOW).unwrap();
+    revoked.revoke(subject("ana"), NOW).unwrap();
+    let later = grant("ana", "", NOW + 60);
+    assert!(!revoked.covers(&later));
+    let line = |at: u64| format!("{{\"subject\":\"ana\",\"revoked_at\":{at}}}\n");
+    fs::write(&path, line(NOW + 60)).unwrap();
+    assert_eq!(revoked.read_again(NOW + 60).unwrap(), 1);
+    assert!(revoked.covers(&later));
+    fs::write(&path, line(NOW)).unwrap();
+    assert_eq!(revoked.read_again(NOW + 60).unwrap(), 0);
+    assert!(revoked.covers(&later), "what is in force stays so");
+}
+
+#[test]
 fn what_cannot_be_written_is_in_force_and_said() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("folder/revoked");
@@ -129,4 +210,21 @@ fn the_table_and_the_file_are_bounded() {
     revoked.revoke(token("7"), NOW).unwrap();
     revoked.revoke(token("more"), NOW + 1 + DAY.as_secs()).unwrap();
     assert_eq!(revoked.count(), 1, "what no longer matters makes room");
+}
+
+#[test]
+fn the_table_is_bounded_by_what_it_and_the_file_say_together() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("revoked");
+    let revoked = Revoked::open(Some(&path), DAY, NOW).unwrap();
+    revoked.revoke(token("first"), NOW).unwrap();
+    let lines = |ids: std::ops::Range<usize>| -> String {
+        ids.map(|id| format!("{{\"token_id\":\"{id}\",\"revoked_at\":{NOW}}}\n")).collect()
+    };
+    fs::write(&path, lines(0..REVOKED_MAX)).unwrap();
+    assert!(matches!(revoked.read_again(NOW), Err(RevokedFileError::TooMany)));
+    assert_eq!(revoked.count(), 1, "nothing of it is taken");
+    fs::write(&path, lines(1..REVOKED_MAX)).unwrap();
+    assert_eq!(revoked.read_again(NOW).unwrap(), REVOKED_MAX - 1);
+    assert!(matches!(revoked.revoke(token("more"), NOW), Err(RevokeError::Full)));
 }
