@@ -112,6 +112,10 @@ pub struct RoomPeer {
     pub address: Untrusted,
     /// As the peer gave it.
     pub user_agent: Untrusted,
+    /// Whose token it joined with (`sub`); empty where that is nobody's.
+    pub subject: Untrusted,
+    /// Which token (`jti`); empty where that has no id.
+    pub token_id: Untrusted,
     /// Whether its stream is open.
     pub attached: bool,
 }
@@ -318,6 +322,8 @@ fn parse_peer(peer: v1::RoomPeer) -> Option<RoomPeer> {
         joined_at: parse_time(peer.joined_at)?,
         address: Untrusted::new(peer.address),
         user_agent: Untrusted::new(peer.user_agent),
+        subject: Untrusted::new(peer.subject),
+        token_id: Untrusted::new(peer.token_id),
     })
 }
 

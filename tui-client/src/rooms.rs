@@ -30,7 +30,7 @@ pub const JSON_HELP: &str = r#"JSON:
   types that you do not know. What is not plainly printable is written \uXXXX.
   room            name, created_at, age_s, counters,
                   peers[{peer_id, name, joined_at, address, user_agent,
-                  attached}]
+                  attached}], and of a token subject, token_id
                     counters: offers, answers, candidates, sealed,
                     negotiations_begun, negotiations_answered
   With --watch also:

@@ -80,6 +80,8 @@ mod tests {
             joined_at: SystemTime::UNIX_EPOCH,
             address: Untrusted::new("127.0.0.1:4000"),
             user_agent: Untrusted::default(),
+            subject: Untrusted::default(),
+            token_id: Untrusted::default(),
             attached: true,
         };
         let opened = RoomDetails {

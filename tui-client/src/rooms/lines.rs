@@ -46,6 +46,10 @@ struct Peer<'a> {
     joined_at: SystemTime,
     address: &'a str,
     user_agent: &'a str,
+    #[serde(skip_serializing_if = "str::is_empty")]
+    subject: &'a str,
+    #[serde(skip_serializing_if = "str::is_empty")]
+    token_id: &'a str,
     attached: bool,
 }
 
@@ -102,6 +106,8 @@ impl<'a> From<&'a RoomPeer> for Peer<'a> {
             joined_at: peer.joined_at,
             address: peer.address.as_raw(),
             user_agent: peer.user_agent.as_raw(),
+            subject: peer.subject.as_raw(),
+            token_id: peer.token_id.as_raw(),
             attached: peer.attached,
         }
     }
@@ -131,6 +137,8 @@ mod tests {
             joined_at: SystemTime::UNIX_EPOCH,
             address: Untrusted::new("[::1]:4000"),
             user_agent: Untrusted::new("test"),
+            subject: Untrusted::default(),
+            token_id: Untrusted::default(),
             attached: true,
         };
         let details = RoomDetails {
@@ -151,6 +159,14 @@ mod tests {
             )
         );
         assert_eq!(change(&RoomChange::Synced), b"{\"v\":1,\"type\":\"synced\"}\n");
+        let of_token =
+            RoomPeer { subject: Untrusted::new("s"), token_id: Untrusted::new("t\u{7}"), ..bo() };
+        let of_token = change(&RoomChange::Peer { room: Untrusted::new("lobby"), peer: of_token });
+        let of_token = String::from_utf8(of_token).unwrap();
+        assert!(
+            of_token.contains(r#""user_agent":"test","subject":"s","token_id":"t\u0007","attached":true"#),
+            "{of_token}"
+        );
         assert_eq!(
             String::from_utf8(change(&RoomChange::Peer { room: Untrusted::new("lobby"), peer: bo() }))
                 .unwrap(),

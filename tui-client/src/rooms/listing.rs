@@ -78,7 +78,7 @@ impl Listing {
             return vec!["No rooms.".into()];
         }
         let rows: Vec<[String; 8]> = self.rooms.values().map(|known| known.row(now)).collect();
-        let peers: Vec<Vec<[String; 6]>> = self
+        let peers: Vec<Vec<[String; 7]>> = self
             .rooms
             .values()
             .map(|known| known.details.peers.iter().map(|peer| known.peer_row(peer, now)).collect())
@@ -116,7 +116,7 @@ impl Known {
         ]
     }
 
-    fn peer_row(&self, peer: &RoomPeer, now: Instant) -> [String; 6] {
+    fn peer_row(&self, peer: &RoomPeer, now: Instant) -> [String; 7] {
         // Both times are the server's, so that our own clock does not matter.
         let joined_after = peer.joined_at.duration_since(self.details.created_at).unwrap_or_default();
         [
@@ -126,11 +126,23 @@ impl Known {
             age(self.age(now).saturating_sub(joined_after)),
             SafeText::name(&peer.address).to_string(),
             SafeText::name(&peer.user_agent).to_string(),
+            token(peer),
         ]
     }
 
     fn age(&self, now: Instant) -> Duration {
         self.details.age + now.saturating_duration_since(self.told_at)
+    }
+}
+
+/// Whose token it joined with, and which; nothing where none is asked for.
+fn token(peer: &RoomPeer) -> String {
+    let (subject, token_id) = (SafeText::name(&peer.subject), SafeText::name(&peer.token_id));
+    match (subject.as_str(), token_id.as_str()) {
+        ("", "") => String::new(),
+        ("", token_id) => format!("token {token_id}"),
+        (subject, "") => format!("token of {subject}"),
+        (subject, token_id) => format!("token {token_id} of {subject}"),
     }
 }
 
@@ -174,6 +186,8 @@ mod tests {
             joined_at: SystemTime::UNIX_EPOCH + Duration::from_secs(joined_after),
             address: Untrusted::new("127.0.0.1:4000"),
             user_agent: Untrusted::new("patchcord/0.1.0"),
+            subject: Untrusted::default(),
+            token_id: Untrusted::default(),
             attached: true,
         }
     }
@@ -199,7 +213,12 @@ mod tests {
     fn the_table_shows_rooms_and_their_peers() {
         let now = Instant::now();
         let mut listing = Listing::default();
-        listing.apply(room("lobby", vec![peer("ada", 0), peer("bo", 190)]), now);
+        let of_token = RoomPeer {
+            subject: Untrusted::new("bo@\u{1b}[0m"),
+            token_id: Untrusted::new("t-7"),
+            ..peer("bo", 190)
+        };
+        listing.apply(room("lobby", vec![peer("ada", 0), of_token]), now);
         listing.apply(room("\u{1b}[2Jevil", Vec::new()), now);
         assert_eq!(
             listing.table(now + Duration::from_secs(1)).join("\n"),
@@ -208,7 +227,7 @@ ROOM      AGE     PEERS  OFFERS  ANSWERS  CANDIDATES  SEALED  NEGOTIATED
 ␛[2Jevil  3m 13s  0      1       1        12          0       1 of 1
 lobby     3m 13s  2      1       1        12          0       1 of 1
   ada  adaxxxxxxxxxxxxx  attached  3m 13s  127.0.0.1:4000  patchcord/0.1.0
-  bo   boxxxxxxxxxxxxxx  attached  3s      127.0.0.1:4000  patchcord/0.1.0
+  bo   boxxxxxxxxxxxxxx  attached  3s      127.0.0.1:4000  patchcord/0.1.0  token t-7 of bo@␛[0m
 2 rooms, 2 peers"
         );
     }
