@@ -3,7 +3,7 @@
 
 mod certificate;
 
-use std::{fs, path::Path, sync::Arc};
+use std::sync::Arc;
 
 use parking_lot::RwLock;
 use rustls::{
@@ -142,7 +142,7 @@ pub fn read(door: TlsDoor, files: &TlsFiles) -> Result<Read, ConfigError> {
     let key = PrivateKeyDer::from_pem_slice(&key_flag.read()?)
         .map_err(|_| key_flag.unusable("there is no private key in PEM form in it"))?;
     let leaf = certificate::describe(&chain[0]).map_err(|reason| cert_flag.unusable(reason))?;
-    let readable = readable_by_all(&files.key);
+    let readable = key_flag.readable_by_all();
     let provider = Arc::new(ring::default_provider());
     let verifier = client_verifier(door, files, &provider)?;
     let mut config = ServerConfig::builder_with_provider(provider)
@@ -189,19 +189,6 @@ fn client_verifier(
         TlsDoor::Admin => builder.allow_unauthenticated(),
     };
     builder.build().map_err(|error| flag.unusable(error))
-}
-
-#[cfg(unix)]
-fn readable_by_all(key: &Path) -> Option<String> {
-    use std::os::unix::fs::PermissionsExt;
-    let mode = fs::metadata(key).ok()?.permissions().mode();
-    let advice = "every user of this machine can read it: chmod o-r";
-    (mode & 0o004 != 0).then(|| format!("--tls-key: {}: {advice}", key.display()))
-}
-
-#[cfg(not(unix))]
-fn readable_by_all(_key: &Path) -> Option<String> {
-    None
 }
 
 #[cfg(test)]

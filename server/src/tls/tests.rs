@@ -1,6 +1,6 @@
 //! What files make TLS, and what is said of those that do not.
 
-use std::path::PathBuf;
+use std::{fs, path::PathBuf};
 
 use super::*;
 

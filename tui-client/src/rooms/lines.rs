@@ -159,8 +159,7 @@ mod tests {
             )
         );
         assert_eq!(change(&RoomChange::Synced), b"{\"v\":1,\"type\":\"synced\"}\n");
-        let of_token =
-            RoomPeer { subject: Untrusted::new("s"), token_id: Untrusted::new("t\u{7}"), ..bo() };
+        let of_token = RoomPeer { subject: Untrusted::new("s"), token_id: Untrusted::new("t\u{7}"), ..bo() };
         let of_token = change(&RoomChange::Peer { room: Untrusted::new("lobby"), peer: of_token });
         let of_token = String::from_utf8(of_token).unwrap();
         assert!(
