@@ -51,6 +51,8 @@ RUN cargo build --release --locked --package patchcord
 FROM debian:bookworm-slim AS tui-client
 COPY --from=tui-client-build /etc/ssl/certs/ca-certificates.crt /etc/ssl/certs/
 COPY --from=tui-client-build /build/target/release/patchcord /usr/local/bin/
-ENV LANG=C.UTF-8
+# A new volume that is mounted here gets the owner that the folder has.
+RUN mkdir -m 700 /var/lib/patchcord && chown 10001:10001 /var/lib/patchcord
+ENV LANG=C.UTF-8 XDG_DATA_HOME=/var/lib/patchcord/data XDG_STATE_HOME=/var/lib/patchcord/state
 USER 10001:10001
 ENTRYPOINT ["patchcord"]

@@ -60,7 +60,8 @@ fn a_mistake_is_told_and_has_a_code_of_its_own() {
     for arguments in mistakes {
         let (code, out, err) = run(arguments, &[]);
         assert_eq!((code, out.as_str()), (Some(2), ""), "{arguments:?}");
-        assert!(err.starts_with("error: "), "{err}");
+        assert!(err.starts_with("error: ") || err.starts_with("patchcord: "), "{err}");
+        assert!(!err.contains("user:credential"), "{err}");
     }
 }
 

@@ -136,7 +136,7 @@ fn operators_look_in_with_a_key_over_tls() {
     from_stdin.end_input();
     assert_eq!(from_stdin.end().code, Some(0));
     let without = patchcord(&rooms, &[]);
-    assert_eq!(without.code, Some(3));
+    assert_eq!(without.code, Some(7));
     let line = complaint(&without);
     assert!(line.contains("asks for a key") && line.contains("--admin-token-file PATH"), "{line}");
     let wrong = patchcord(&rooms, &[("PATCHCORD_ADMIN_TOKEN", "another-key-than-that")]);

@@ -70,7 +70,7 @@ pub enum JoinError {
 /// Why a text was not taken. One that was taken is followed by [`crate::Event::Receipt`]s.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
 pub enum SendError {
-    /// Nobody else is in the room.
+    /// Nobody else is in the room, or nobody but those who are refused.
     #[error("nobody else is here")]
     NobodyHere,
     /// That peer is not in the room.

@@ -57,6 +57,8 @@ struct Member {
     claims: Option<PeerId>,
     /// Its channel is open.
     open: bool,
+    /// Our user does not want it: what is for everybody is not for it.
+    refused: bool,
     link: LinkHandle,
     /// For the order of joining.
     order: u64,
@@ -260,8 +262,9 @@ impl Mesh {
         }
         let (peer_id, server_id) = (peer.id.clone(), peer.id.clone());
         let link = LinkHandle::spawn(&self.own_id, peer, self.context.clone());
-        let (order, claims, open) = (self.joined_count, None, false);
-        let member = Member { server_id, claims, open, link, order, left: None, said_bye: false };
+        let (order, claims) = (self.joined_count, None);
+        let (open, refused) = (false, false);
+        let member = Member { server_id, claims, open, refused, link, order, left: None, said_bye: false };
         self.joined_count += 1;
         self.by_server_id.insert(peer_id.clone(), peer_id.clone());
         self.members.insert(peer_id, member);

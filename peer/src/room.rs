@@ -74,7 +74,7 @@ impl RoomInfo {
 /// For whom a text is.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Recipients {
-    /// Everybody who is in the room now.
+    /// Everybody who is in the room now and was not refused.
     Everybody,
     /// One peer.
     Peer(PeerId),
@@ -237,7 +237,7 @@ impl Room {
     }
 
     /// Ends the connection with a peer, and takes no other with it until [`Room::connect`]. Texts for it that were not
-    /// sent have failed, and so has what is said meanwhile.
+    /// sent have failed, and so has what is said to it alone meanwhile; what is for everybody is not for it.
     ///
     /// # Errors
     /// [`SendError::NoSuchPeer`] when the peer is not in the room, [`SendError::Ended`] when the room is over.

@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex};
 
 use patchcord_peer::{
     Code, Config, ConnectionState, DeliveryState, Event, Identity, IdentityKey, Judge, Judgement, MessageId,
-    ProblemCode, Recipients, Shown, TextKind,
+    ProblemCode, Recipients, SendError, Shown, TextKind,
 };
 use support::{Member, PATIENCE, Server};
 
@@ -236,7 +236,10 @@ async fn a_peer_that_is_refused_stays_unconnected_until_it_is_wanted_again() {
     ana.until(is_receipt(waiting, DeliveryState::Failed)).await;
     ana.until(|event| matches!(event, Event::ChannelClosed { .. })).await;
     bo.until(|event| matches!(event, Event::ChannelClosed { .. })).await;
-    let late = say(&ana, "late").await;
+    // What is for everybody is not for it, and what is for it alone fails.
+    let to_everybody = ana.room.send(Recipients::Everybody, TextKind::Plain, "late").await;
+    assert_eq!(to_everybody, Err(SendError::NobodyHere));
+    let late = ana.room.send(Recipients::Peer(bo_id.clone()), TextKind::Plain, "late").await.unwrap();
     ana.until(is_receipt(late, DeliveryState::Failed)).await;
     // It insists.
     bo.room.connect(ana_id.clone()).await.unwrap();
@@ -252,4 +255,25 @@ async fn a_peer_that_is_refused_stays_unconnected_until_it_is_wanted_again() {
     ana.until(is_receipt(id, DeliveryState::Delivered)).await;
     has_text(&mut bo, "again").await;
     assert_eq!(texts(&bo), ["again"]);
+}
+
+#[tokio::test]
+async fn a_text_to_everybody_has_no_receipt_of_one_that_is_refused() {
+    let server = Server::start().await;
+    let mut ana = Member::join(server.config("lobby", "ana")).await;
+    let bo = Member::join(server.config("lobby", "bo")).await;
+    let mut cy = Member::join(server.config("lobby", "cy")).await;
+    let (ana_id, bo_id, cy_id) = (ana.id(), bo.id(), cy.id());
+    cy.until_open(&ana_id).await;
+    ana.until(|event| matches!(event, Event::ChannelOpen { peer_id, .. } if *peer_id == cy_id)).await;
+    ana.room.refuse(bo_id.clone()).await.unwrap();
+    let id = say(&ana, "for those who are wanted").await;
+    has_text(&mut cy, "for those who are wanted").await;
+    ana.until(is_receipt(id, DeliveryState::Delivered)).await;
+    ana.room.leave().await;
+    while let Some(event) = ana.events.recv().await {
+        ana.seen.push(event);
+    }
+    let of_bo = |event: &&Event| matches!(event, Event::Receipt { peer_id, .. } if *peer_id == bo_id);
+    assert_eq!(ana.seen.iter().filter(of_bo).count(), 0);
 }

@@ -218,8 +218,8 @@ pub struct RouteArgs {
     /// turn:HOST:PORT?transport=udp,USERNAME,CREDENTIAL (the variable keeps the credential out of the process
     /// list; it holds several separated by spaces).
     #[arg(long = "ice-server", env = "PATCHCORD_ICE_SERVERS", hide_env_values = true)]
-    #[arg(value_name = "URL[,USERNAME,CREDENTIAL]", value_parser = ice_server, value_delimiter = ' ')]
-    pub ice_servers: Vec<IceServer>,
+    #[arg(value_name = "URL[,USERNAME,CREDENTIAL]", value_delimiter = ' ')]
+    ice_servers: Vec<String>,
     /// Use TURN servers only: peers do not learn this machine's addresses.
     #[arg(long, env = "PATCHCORD_RELAY_ONLY")]
     pub relay_only: bool,
@@ -309,13 +309,24 @@ impl SessionArgs {
 }
 
 impl RouteArgs {
+    /// Those that are named. Parsed here, as clap would repeat one that is wrong, with its credential.
+    ///
+    /// # Errors
+    /// When one is wrong.
+    pub fn ice_servers(&self) -> Result<Vec<IceServer>, Failure> {
+        let wrong =
+            |at, why| Failure::Usage(format!("--ice-server or PATCHCORD_ICE_SERVERS, number {at}: {why}"));
+        let parsed = |(at, text): (usize, &String)| ice_server(text).map_err(|why| wrong(at + 1, why));
+        self.ice_servers.iter().enumerate().map(parsed).collect()
+    }
+
     /// Tells the peer library.
     ///
     /// # Errors
     /// When the file of authorities cannot be used.
     pub fn apply(&self, config: &mut Config) -> Result<(), Failure> {
         config.user_agent = concat!("patchcord/", env!("CARGO_PKG_VERSION")).into();
-        config.ice_servers.clone_from(&self.ice_servers);
+        config.ice_servers = self.ice_servers()?;
         config.local_addresses.clone_from(&self.local_addresses);
         if self.relay_only {
             config.ice_transport_policy = IceTransportPolicy::Relay;

@@ -61,7 +61,8 @@ pub async fn run(args: &DoctorArgs) -> Result<Exit, Failure> {
 
 async fn examine(args: &DoctorArgs, config: Config) -> Result<Exit, Failure> {
     let mut prognosis = Prognosis::new(config.ice_transport_policy == IceTransportPolicy::Relay);
-    let own = |url: &String| args.route.ice_servers.iter().any(|server| server.urls.contains(url));
+    let named = config.ice_servers.clone();
+    let own = |url: &String| named.iter().any(|server| server.urls.contains(url));
     let mut findings = probe(config);
     while let Some(finding) = findings.recv().await {
         prognosis.take(&finding);

@@ -25,7 +25,7 @@ pub enum Exit {
     CodeUsedUp,
     /// An operator removed this peer or closed the room.
     Removed,
-    /// The server asks for a token, and there is none or not a good one.
+    /// The server asks for a token or a key, and there is none or not a good one.
     NotPermitted,
     /// SIGHUP: the terminal went away.
     Hangup,
@@ -47,7 +47,7 @@ Exit codes:
        connection came about in time; or a line of a pipe was not understood
   5    the code is used up: too many wrong words were tried with it
   6    an operator removed you, revoked your token or closed the room
-  7    not let in: the server wants a token, or another one than was given
+  7    not let in: the server wants a token or a key, or another than was given
   129  ended by SIGHUP or a lost terminal, after leaving in order
   130  ended by SIGINT (Ctrl-C), after leaving in order
   143  ended by SIGTERM, after leaving in order";
@@ -189,7 +189,9 @@ impl Failure {
             Self::Usage(_) | Self::Join(JoinError::SecretInClear(_) | JoinError::NoToken { .. }) => {
                 Exit::Usage
             }
-            Self::Join(JoinError::NotPermitted { .. }) => Exit::NotPermitted,
+            Self::Join(JoinError::NotPermitted { .. }) | Self::Inspect(InspectError::NotPermitted { .. }) => {
+                Exit::NotPermitted
+            }
             Self::CodeUsedUp => Exit::CodeUsedUp,
             Self::Join(JoinError::Engine(_)) => Exit::Internal,
             Self::Join(_) | Self::Inspect(_) => Exit::Signaling,
@@ -265,5 +267,7 @@ mod tests {
         assert_eq!(Failure::from(away).exit(), Exit::Signaling);
         let wrong = JoinError::InvalidServer { url: "://".into() };
         assert_eq!(Failure::from(wrong).exit(), Exit::Usage);
+        let locked = InspectError::NotPermitted { message: "it asks for a key".into() };
+        assert_eq!(Failure::from(locked).exit(), Exit::NotPermitted);
     }
 }

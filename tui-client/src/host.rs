@@ -103,7 +103,10 @@ impl Hosting {
             true => "look into the rooms with:  patchcord rooms".to_owned(),
             false => format!("the rooms cannot be looked into: {ADMIN_ADDRESS} is taken"),
         };
-        [Some(join), reach, Some(admin)].into_iter().flatten().collect()
+        let open = (!self.only_here).then(|| {
+            "whoever reaches the switchboard can use it: it asks for no token, and has no TLS".to_owned()
+        });
+        [Some(join), reach, open, Some(admin)].into_iter().flatten().collect()
     }
 }
 
@@ -164,6 +167,9 @@ mod tests {
         let hosting = Hosting::new(&open("lobby"), "127.0.0.1:5001".parse().unwrap(), false);
         assert_eq!(hosting.join_command, "patchcord join lobby --server http://127.0.0.1:5001");
         assert!(hosting.only_here);
+        let says_open = |hosting: &Hosting| hosting.notices().iter().any(|text| text.contains("no token"));
+        assert!(!says_open(&hosting));
+        assert!(says_open(&Hosting::new(&open("lobby"), "192.0.2.1:5001".parse().unwrap(), false)));
         let hosting = Hosting::new(&open("-x"), "127.0.0.1:5001".parse().unwrap(), false);
         assert_eq!(hosting.join_command, "patchcord join --server http://127.0.0.1:5001 -- -x");
         let hosting = Hosting::new(&open("lobby"), "[::1]:5001".parse().unwrap(), false);

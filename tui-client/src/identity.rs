@@ -63,7 +63,7 @@ fn profile_name(text: &str) -> Result<String, String> {
     {
         true => Ok(text.to_owned()),
         false => Err(format!(
-            "a profile is named by up to {PROFILE_BYTES_MAX} letters, digits, \"-\", \"_\" and \".\""
+            "a profile is named by up to {PROFILE_BYTES_MAX} letters, digits, \"-\", \"_\" and \".\", and begins with no \".\""
         )),
     }
 }
@@ -117,18 +117,26 @@ impl Profile {
                 Err(error) => return Err(error.into()),
             }
         }
-        Err(io::Error::other("another client of this profile does not let go of it"))
+        let why = "another client of this profile does not let go of it";
+        Err(io::Error::new(io::ErrorKind::WouldBlock, why))
     }
 
     /// Puts `text` in place of the file at once; whoever reads sees the one or the other. To be called with the lock held.
     fn replace(&self, path: &Path, text: &[u8]) -> io::Result<()> {
         let fresh = path.with_extension(format!("new-{}", std::process::id()));
-        let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&fresh)?;
+        // Left by a process of the same number that did not end well. What is there is not to be written through.
+        match std::fs::remove_file(&fresh) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            _ => {}
+        }
+        let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&fresh)?;
         let written = file.write_all(text).and_then(|()| file.sync_all());
         let placed = written.and_then(|()| std::fs::rename(&fresh, path));
-        if placed.is_err() {
+        match placed {
+            // The folder keeps the name. Where it cannot be synced the file is there all the same.
+            Ok(()) => drop(File::open(&self.folder).and_then(|folder| folder.sync_all())),
             // What is left of it is of no use.
-            let _ = std::fs::remove_file(&fresh);
+            Err(_) => drop(std::fs::remove_file(&fresh)),
         }
         placed
     }

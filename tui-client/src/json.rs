@@ -27,10 +27,11 @@ pub const JSON_HELP: &str = r#"JSON:
                     patchcord host: others can join; if sealed, by the code
   code            code
                     join --new, host --sealed: who is told it can join
-  joined          room, peer_id, name, server,
+  joined          room, peer_id, name, server, permissions?[...],
                   peers[{peer_id, name, joined_at, attached}]
-                    we are in; peers are those that were there before; in a
-                    sealed room their names come with channel_open
+                    we are in; permissions: where a token limits them: join,
+                    create, send, turn; peers are those that were there
+                    before; in a sealed room their names come with channel_open
   peer_joined     peer_id, name, joined_at, attached
   peer_updated    peer_id, name, joined_at, attached
                     a new name, or its signaling was lost (attached: false)
@@ -58,11 +59,12 @@ pub const JSON_HELP: &str = r#"JSON:
                     before channel_open, and when it changes; key: proved to
                     be the peer's, or null; state: known (verified before:
                     known tells as whom), new, or held: called like known,
-                    which it is not; nothing is said to it or heard of it
+                    which it is not, or without known: verified before, under
+                    another certificate; nothing is said to it or heard of it
                     until verify or refuse decides; how: compared or code
   decided         peer_id, outcome, message?
-                    remembered; session: verified while it stays, and why not
-                    for longer; or refused
+                    remembered, and which key is forgotten for it; session:
+                    verified while it stays, and why not for longer; or refused
   channel_closed  peer_id
   message         id, peer_id, name, text, kind, direct, sent_at
                     id: counts per peer; kind: plain or action;
@@ -90,7 +92,8 @@ pub const JSON_HELP: &str = r#"JSON:
   {"type":"verify","peer_id":"...","sas":"..."}
                     the users have compared sas: the peer is remembered
   {"type":"refuse","peer_id":"..."}
-                    disconnect it until connect
+                    disconnect it until connect; what is for everybody is not
+                    for it
   {"type":"leave"}  deliver what is queued and leave, as the end of input does
 
   Codes of error, for a line of input: invalid_json, invalid_request,

@@ -141,7 +141,9 @@ impl Face for PlainFace {
             Answer::Renamed { name, result } => {
                 AppEvent::Renamed { name, result: result.map_err(Into::into) }
             }
-            Answer::Decided { peer_id, outcome } => AppEvent::Decided { peer_id, outcome },
+            Answer::Decided { peer_id, decision, result } => {
+                AppEvent::Decided { peer_id, decision, result: result.map_err(Into::into) }
+            }
             Answer::Connections(reports) => AppEvent::Connections(reports),
         };
         self.update(event, printed);

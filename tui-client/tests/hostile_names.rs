@@ -15,12 +15,14 @@ use kit::{pty::Pty, server::Server};
 use patchcord::{
     app::{App, AppEvent, Setup, Surface},
     clock::Moment,
+    identity::{Decision, How, KnownPeer, Outcome, Trust},
+    safe_text::SafeText,
     theme::Theme,
     ui,
 };
 use patchcord_peer::{
-    ConnectPolicy, ConnectionState, Event, Message, MessageId, Peer, PeerId, ProblemCode, RoomInfo,
-    SignalingState, TextKind, Untrusted,
+    ConnectPolicy, ConnectionState, Event, Identity, Judgement, Message, MessageId, Peer, PeerId,
+    ProblemCode, RoomInfo, ShortString, Shown, SignalingState, TextKind, Untrusted,
 };
 use proptest::prelude::*;
 use ratatui::{Terminal, TerminalOptions, Viewport, backend::CrosstermBackend, layout::Rect};
@@ -107,6 +109,22 @@ fn hostile() -> impl Strategy<Value = String> {
     prop::collection::vec(piece, 0..12).prop_map(|pieces| pieces.concat())
 }
 
+/// The one of that id is known under another name, and any other takes a name that is somebody's.
+const KNOWN: &str = "bbbb1111";
+
+fn remembered(number: u8, name: &str) -> KnownPeer {
+    let key = Identity::from_seed(&[number; 32]).key();
+    let name = SafeText::name(&Untrusted::new(name));
+    KnownPeer { key, how: How::Compared, at: jiff::Timestamp::UNIX_EPOCH, name }
+}
+
+fn shown(peer_id: &str, name: &str) -> Shown {
+    let (own, other) = (Some(remembered(1, name).key), format!("x{name}"));
+    let (key, name) = if peer_id == KNOWN { (own, other) } else { (None, name.to_owned()) };
+    let peer_id = PeerId::parse(peer_id).unwrap();
+    Shown { peer_id, display_name: Untrusted::new(name), key, certificate: [7; 32] }
+}
+
 /// The bytes of a frame in which everything that others can say is said.
 fn frame(name: &str, text: &str, columns: u16, rows: u16) -> Vec<u8> {
     let peer = |peer_id: &str| Peer {
@@ -119,17 +137,18 @@ fn frame(name: &str, text: &str, columns: u16, rows: u16) -> Vec<u8> {
         peer_id: PeerId::parse("meme2222").unwrap(),
         room: name.into(),
         display_name: name.into(),
-        peers: vec![peer("bbbb1111")],
+        peers: vec![peer(KNOWN)],
         server: text.into(),
         permissions: Vec::new(),
     };
+    let known = vec![remembered(1, text), remembered(2, name)];
     let setup = Setup {
         connect_policy: ConnectPolicy::Newcomer,
         ..Setup::new(info, Surface::Screen { columns, rows }, jiff::tz::TimeZone::UTC)
     };
     let now = Moment { wall: jiff::Timestamp::UNIX_EPOCH, uptime: Duration::from_secs(1) };
-    let mut app = App::new(setup, now);
-    let peer_id = PeerId::parse("bbbb1111").unwrap();
+    let mut app = App::new(Setup { trust: Trust::of(known.clone()), ..setup }, now);
+    let peer_id = PeerId::parse(KNOWN).unwrap();
     let message = |kind, direct| Message {
         id: MessageId(1),
         peer_id: peer_id.clone(),
@@ -141,7 +160,9 @@ fn frame(name: &str, text: &str, columns: u16, rows: u16) -> Vec<u8> {
     for event in [
         Event::PeerJoined(peer("cccc1111")),
         Event::Connection { peer_id: peer_id.clone(), state: ConnectionState::Failed, path: None },
+        Event::Identity { shown: shown(KNOWN, name), judgement: Judgement::Known },
         Event::ChannelOpen { peer_id: peer_id.clone(), display_name: Untrusted::new(name) },
+        Event::Identity { shown: shown("cccc1111", name), judgement: Judgement::Held },
         Event::Message(message(TextKind::Plain, false)),
         Event::Message(message(TextKind::Action, true)),
         Event::Typing { peer_id: peer_id.clone(), active: true },
@@ -150,6 +171,9 @@ fn frame(name: &str, text: &str, columns: u16, rows: u16) -> Vec<u8> {
     ] {
         app.update(AppEvent::Room(event), now);
     }
+    let decision = Decision::Verified { shown: shown(KNOWN, name), string: ShortString::new([7; 10]) };
+    let result = Ok(Outcome::Remembered { forgotten: vec![known[1].clone()] });
+    app.update(AppEvent::Decided { peer_id, decision, result }, now);
     // What one pastes is shown as well.
     app.update(AppEvent::Paste(text.into()), now);
     let mut written = Vec::new();

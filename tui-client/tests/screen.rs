@@ -8,7 +8,7 @@ use jiff::{Timestamp, ToSpan, tz::TimeZone};
 use patchcord::{
     app::{App, AppEvent, Effect, Setup, Surface},
     clock::Moment,
-    identity::{How, KnownPeer, Trust},
+    identity::{Decision, How, KnownPeer, Outcome, Trust},
     safe_text::SafeText,
     theme::Theme,
     ui,
@@ -357,4 +357,14 @@ fn a_peer_of_a_remembered_name_with_another_key_is_loud_and_one_that_is_remember
     let mut scene = remembered(80, 24);
     scene.key(KeyCode::F(3), KeyModifiers::NONE);
     insta::assert_snapshot!("remembered_verify_80x24", scene.drawn());
+}
+
+#[test]
+fn a_peer_that_is_refused_is_no_longer_said_to_wait_for_a_decision() {
+    let mut scene = remembered(80, 24);
+    assert!(scene.drawn().contains("blocked: /verify"));
+    let (peer_id, decision, result) = (id("bbbb1111"), Decision::Refuse, Ok(Outcome::Refused));
+    scene.event(AppEvent::Decided { peer_id, decision, result });
+    let drawn = scene.drawn();
+    assert!(drawn.contains("refused: /connect") && !drawn.contains("blocked: /verify"), "{drawn}");
 }

@@ -20,14 +20,14 @@ impl Mesh {
                 let _ = reply.send(self.send(&to, text));
             }
             Ask::Connect { peer_id, reply } => {
-                self.command(&peer_id, Command::Refuse(false));
-                let _ = reply.send(self.command_member(&peer_id, Command::Connect));
+                let wanted = self.refuse(&peer_id, false);
+                let _ = reply.send(wanted.and_then(|()| self.command_member(&peer_id, Command::Connect)));
             }
             Ask::JudgeAgain { peer_id, reply } => {
                 let _ = reply.send(self.command_member(&peer_id, Command::JudgeAgain));
             }
             Ask::Refuse { peer_id, reply } => {
-                let _ = reply.send(self.command_member(&peer_id, Command::Refuse(true)));
+                let _ = reply.send(self.refuse(&peer_id, true));
             }
             Ask::Compared { peer_id, string, reply } => {
                 let _ = reply.send(self.command_member(&peer_id, Command::Compared(string)));
@@ -64,10 +64,17 @@ impl Mesh {
         if known { Ok(()) } else { Err(SendError::NoSuchPeer) }
     }
 
+    fn refuse(&mut self, peer_id: &PeerId, refused: bool) -> Result<(), SendError> {
+        if let Some(member) = self.members.get_mut(peer_id) {
+            member.refused = refused;
+        }
+        self.command_member(peer_id, Command::Refuse(refused))
+    }
+
     /// A receiver whose queue is full does not keep the others from getting the text: its receipt says failed.
     fn send(&mut self, to: &Recipients, text: OutgoingText) -> Result<MessageId, SendError> {
         let members: Vec<_> = match to {
-            Recipients::Everybody => self.members.iter().collect(),
+            Recipients::Everybody => self.members.iter().filter(|(_, member)| !member.refused).collect(),
             Recipients::Peer(peer_id) => {
                 vec![self.members.get_key_value(peer_id).ok_or(SendError::NoSuchPeer)?]
             }

@@ -22,7 +22,9 @@ impl Completion {
         let candidates = match first_word {
             None if word.starts_with('/') && word_start == 0 => commands(&word[1..], "/", " "),
             Some("/help") => commands(word.trim_start_matches('/'), "", ""),
-            Some("/msg" | "/connect" | "/verify") if before[..word_start].split_whitespace().count() == 1 => {
+            Some("/msg" | "/connect" | "/verify" | "/refuse")
+                if before[..word_start].split_whitespace().count() == 1 =>
+            {
                 peers(word, roster, " ")
             }
             _ if word.is_empty() => Vec::new(),
@@ -106,6 +108,7 @@ mod tests {
         assert_eq!(candidates("/help n"), ["nick", "net"]);
         assert_eq!(candidates("/msg an"), ["ana ", "anders "]);
         assert_eq!(candidates("/msg de"), ["#cccc "]);
+        assert_eq!(candidates("/refuse "), ["ana ", "anders ", "#cccc "]);
         assert_eq!(candidates("an"), ["ana: ", "anders: "]);
         assert_eq!(candidates("hello AN"), ["ana ", "anders "]);
         assert_eq!(candidates("hello "), Vec::<String>::new());

@@ -9,12 +9,13 @@ use crate::{clock::Moment, safe_text::SafeText};
 const QUOTED_COLUMNS: usize = 40;
 
 impl App {
-    /// The room took a text. Who left before it did so gets no receipt, and those that overtook the answer count.
+    /// The room took a text. Who left or was refused before it did so gets no receipt, and those that overtook the answer
+    /// count.
     pub(super) fn accepted(&mut self, entry: EntryId, id: MessageId, now: Moment) {
         let receipts = self.outbox.accepted(entry, id);
         let heard_of = |peer_id: &PeerId| receipts.iter().any(|(receiver, _)| receiver == peer_id);
-        let gone =
-            self.lost_receivers(entry, |peer_id| !heard_of(peer_id) && self.roster.get(peer_id).is_none());
+        let is_out = |peer_id: &PeerId| self.roster.get(peer_id).is_none_or(|member| member.refused);
+        let gone = self.lost_receivers(entry, |peer_id| !heard_of(peer_id) && is_out(peer_id));
         for (peer_id, state) in receipts {
             self.record(entry, id, &peer_id, state, now);
         }

@@ -53,8 +53,10 @@ pub enum AppEvent {
     Decided {
         /// About whom.
         peer_id: PeerId,
+        /// What, and about what it showed then.
+        decision: Decision,
         /// What came of it.
-        outcome: Outcome,
+        result: Result<Outcome, RequestError>,
     },
     /// The answer to [`Effect::FetchConnections`].
     Connections(Vec<ConnectionReport>),

@@ -4,12 +4,12 @@
 use patchcord_peer::{Judgement, PeerId, Shown};
 
 use super::{
-    App, Effect, Level,
+    App, Effect, Level, RequestError,
     roster::{Member, Verification},
 };
 use crate::{
     clock::Moment,
-    identity::{Decision, Opinion, Outcome},
+    identity::{Decision, How, Opinion, Outcome},
     safe_text::SafeText,
 };
 
@@ -20,6 +20,10 @@ impl App {
         let sealed = self.invite.is_some();
         let Some(member) = self.roster.get_mut(&shown.peer_id) else { return Vec::new() };
         let before = member.verification;
+        // The warning names it, and comes before its channel is open.
+        if sealed && member.name.as_str().is_empty() {
+            member.name = SafeText::name(&shown.display_name);
+        }
         let peer_id = shown.peer_id.clone();
         let other_certificate =
             member.shown.as_ref().is_some_and(|before| before.certificate != shown.certificate);
@@ -71,43 +75,91 @@ impl App {
         Ok(vec![Effect::Decide { peer_id, decision: Decision::Refuse }])
     }
 
-    /// The answer to a decision.
-    pub(super) fn decided(&mut self, peer_id: &PeerId, outcome: &Outcome, now: Moment) {
+    /// The answer to a decision. What was decided about one that shows something else by now does not count for that.
+    pub(super) fn decided(
+        &mut self,
+        peer_id: &PeerId,
+        decision: &Decision,
+        result: &Result<Outcome, RequestError>,
+        now: Moment,
+    ) {
         let handle = self.roster.handle(peer_id);
-        let member = self.roster.get_mut(peer_id);
-        let key = member.as_ref().and_then(|member| member.shown.as_ref()?.key);
-        let (level, text) = match outcome {
-            Outcome::Remembered => {
-                let key = key.map(|key| format!(" by its key {}", key.short())).unwrap_or_default();
-                (Level::Info, format!("{handle} is verified, and is known again{key} wherever you meet it"))
-            }
-            Outcome::Session { why } => {
-                (Level::Info, format!("{handle} is verified, for as long as this room is open here: {why}"))
-            }
-            Outcome::Refused => {
-                let text = format!("{handle} is refused and disconnected: /connect {handle} takes it back");
-                (Level::Info, text)
-            }
-            Outcome::Failed { error } => (Level::Problem, format!("{handle}: {error}")),
+        let stands = match (result, decision) {
+            (Ok(_), Decision::Verified { shown, .. }) => self.take_for_verified(peer_id, shown),
+            _ => true,
         };
-        if let (Outcome::Remembered | Outcome::Session { .. }, Some(member)) = (outcome, member) {
-            member.verification = Verification::Verified;
-            member.held = false;
+        let (level, text) = match result {
+            Err(error) => (Level::Problem, format!("{handle}: {error}")),
+            Ok(outcome) if stands => (Level::Info, outcome_words(&handle, decision, outcome)),
+            Ok(outcome) => {
+                let more = forgotten_words(outcome);
+                let why =
+                    format!("{handle} is not what you compared any more: compare again, /verify {handle}");
+                (Level::Problem, format!("{why}{more}"))
+            }
+        };
+        if let (Ok(Outcome::Refused), Some(member)) = (result, self.roster.get_mut(peer_id)) {
+            (member.refused, member.typing_until) = (true, None);
         }
         self.notice(level, &text, now);
     }
+
+    /// No where the peer shows something else by now than what was decided about.
+    fn take_for_verified(&mut self, peer_id: &PeerId, decided: &Shown) -> bool {
+        let Some(member) = self.roster.get_mut(peer_id) else { return true };
+        let Some(shown) = &member.shown else { return false };
+        let same = (shown.key, shown.certificate) == (decided.key, decided.certificate);
+        // Another name alone may have made it one that is held.
+        let stands = same && (!member.held || shown.display_name == decided.display_name);
+        if stands {
+            (member.verification, member.held) = (Verification::Verified, false);
+        }
+        stands
+    }
+}
+
+fn outcome_words(handle: &SafeText, decision: &Decision, outcome: &Outcome) -> String {
+    let key = match decision {
+        Decision::Verified { shown, .. } => shown.key,
+        Decision::Refuse => None,
+    };
+    match outcome {
+        Outcome::Remembered { .. } => {
+            let key = key.map(|key| format!(" by its key {}", key.short())).unwrap_or_default();
+            let more = forgotten_words(outcome);
+            format!("{handle} is verified, and is known again{key} wherever you meet it{more}")
+        }
+        Outcome::Session { why } => {
+            format!("{handle} is verified, for as long as this room is open here: {why}")
+        }
+        Outcome::Refused => {
+            format!("{handle} is refused and disconnected: /connect {handle} takes it back")
+        }
+    }
+}
+
+/// A line for each key that somebody else's took the place of.
+fn forgotten_words(outcome: &Outcome) -> String {
+    let Outcome::Remembered { forgotten } = outcome else { return String::new() };
+    forgotten.iter().map(|known| format!("\n{}", known.forgotten_words())).collect()
 }
 
 fn changed_words(handle: &SafeText, shown: &Shown, opinion: &Opinion) -> String {
     let key = shown.key.map_or("it shows no key".to_owned(), |key| format!("its key is {}", key.short()));
     let what = match opinion {
-        Opinion::CalledLike(known) => format!(
-            "WARNING: {handle} is not the {} that you verified on {}: {key}, and that one's is {}. It may have a new \
-             device or profile, or somebody takes its name.",
-            known.name,
-            known.day(),
-            known.key.short()
-        ),
+        Opinion::CalledLike(known) => {
+            let met = match known.how {
+                How::Compared => "that you verified on",
+                How::Code => "that knew a code with you on",
+            };
+            format!(
+                "WARNING: {handle} is not the {} {met} {}: {key}, and that one's is {}. It may have a new device or \
+                 profile, or somebody takes its name.",
+                known.name,
+                known.day(),
+                known.key.short()
+            )
+        }
         _ => format!(
             "WARNING: {handle} is not the one that you verified: it shows another certificate, and {key}. It began anew, \
              or somebody is between you."

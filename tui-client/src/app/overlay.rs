@@ -3,7 +3,8 @@
 use super::{
     App,
     help::help_lines,
-    report::{connection_word, path_words, report_lines},
+    identity::known_words,
+    report::{apart_words, connection_word, path_words, report_lines},
     screen::OverlayKind,
     sealed::verified_word,
 };
@@ -58,9 +59,11 @@ impl App {
             rows.extend(wrapped(self.roster.handle(&member.id).as_str(), columns));
             let path = member.path.map(|path| format!(" {}", path_words(&path))).unwrap_or_default();
             let away = if member.attached { "" } else { ", its signaling is away" };
-            let verified = verified_word(member);
+            let known = known_words(member).map(|words| format!(", {words}")).unwrap_or_default();
+            let verified = format!("{}{known}", verified_word(member));
             let state = format!("  {}{path}, {verified}{away}", connection_word(member.state));
             rows.extend(wrapped(&state, columns));
+            rows.extend(apart_words(member).iter().flat_map(|words| wrapped(&format!("  {words}"), columns)));
         }
         rows
     }

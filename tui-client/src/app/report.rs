@@ -54,12 +54,21 @@ pub(super) fn leave_words(reason: LeaveReason) -> &'static str {
     }
 }
 
+/// Why nothing is said to a peer or heard of it, and what changes that.
+pub(super) fn apart_words(member: &Member) -> Option<&'static str> {
+    match (member.refused, member.held) {
+        (true, _) => Some("refused: /connect takes it back"),
+        (false, true) => Some("blocked: /verify or /refuse decides"),
+        (false, false) => None,
+    }
+}
+
 /// A peer and its connection in one line, for `/who`.
 pub(super) fn member_line(member: &Member, roster: &Roster) -> String {
     let path = member.path.map(|path| format!(", {}", path_words(&path))).unwrap_or_default();
     let signaling = if member.attached { "" } else { ", its signaling is away" };
     let state = connection_word(member.state);
-    let blocked = if member.held { " (blocked: /verify or /refuse decides)" } else { "" };
+    let blocked = apart_words(member).map(|words| format!(" ({words})")).unwrap_or_default();
     let known = known_words(member).map(|words| format!(", {words}")).unwrap_or_default();
     let verified = format!("{}{known}{blocked}", verified_word(member));
     format!("{}: {state}{path}, {verified}{signaling} (id {})", roster.handle(&member.id), member.id)

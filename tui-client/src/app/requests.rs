@@ -83,10 +83,14 @@ impl App {
         }
         let (receivers, direct): (Vec<PeerId>, _) = match &to {
             Recipients::Everybody => {
-                (self.roster.members().iter().map(|member| member.id.clone()).collect(), None)
+                let wanted = self.roster.members().iter().filter(|member| !member.refused);
+                (wanted.map(|member| member.id.clone()).collect(), None)
             }
             Recipients::Peer(id) => (vec![id.clone()], Some(self.roster.handle(id))),
         };
+        if receivers.is_empty() {
+            return Err("everybody here is refused: /connect PEER takes one back".into());
+        }
         let said = Said {
             peer_id: None,
             name: self.roster.my_name().clone(),
@@ -108,11 +112,12 @@ impl App {
             }
             (None, Surface::Screen { .. }) => self.screen.toggle(OverlayKind::Help),
             (None, Surface::Lines) => {
-                let commands = Name::ALL.map(|name| format!("{:<18}{}", name.usage(), name.summary()));
                 let literal = help_lines().into_iter().find(|(left, _)| *left == "//TEXT");
-                let literal = literal.map(|(left, right)| format!("{left:<18}{right}"));
-                let lines: Vec<String> = commands.into_iter().chain(literal).collect();
-                self.notice(Level::Info, &lines.join("\n"), now);
+                let lines: Vec<_> =
+                    Name::ALL.map(|name| (name.usage(), name.summary())).into_iter().chain(literal).collect();
+                let width = lines.iter().map(|(left, _)| left.len()).max().unwrap_or_default();
+                let lines = lines.iter().map(|(left, right)| format!("{left:<width$}  {right}"));
+                self.notice(Level::Info, &lines.collect::<Vec<_>>().join("\n"), now);
             }
         }
     }
@@ -120,11 +125,15 @@ impl App {
     fn connect(&mut self, peer: Option<&str>, now: Moment) -> Result<Vec<Effect>, String> {
         self.require_joined()?;
         let Some(typed) = peer else {
-            let apart = self.roster.members().iter().filter(|member| !member.channel_open);
+            // Who was refused comes back by name only.
+            let apart = self.roster.members().iter().filter(|member| !member.channel_open && !member.refused);
             let effects: Vec<Effect> =
                 apart.map(|member| Effect::Connect { peer_id: member.id.clone() }).collect();
             return match (effects.is_empty(), self.roster.members().is_empty()) {
                 (_, true) => Err("nobody else is here yet".into()),
+                (true, _) if self.roster.members().iter().any(|member| member.refused) => {
+                    Err("everybody here is connected or refused: /connect PEER takes one back".into())
+                }
                 (true, _) => Err("everybody here is connected".into()),
                 _ => {
                     self.notice(Level::Info, "connecting with everybody", now);
@@ -134,7 +143,7 @@ impl App {
         };
         let peer_id = self.roster.resolve(typed).map_err(|error| error.to_string())?;
         let handle = self.roster.handle(&peer_id);
-        if self.roster.get(&peer_id).is_some_and(|member| member.channel_open) {
+        if self.roster.get(&peer_id).is_some_and(|member| member.channel_open && !member.refused) {
             return Err(format!("{handle} is connected"));
         }
         self.notice(Level::Info, &format!("connecting with {handle}"), now);
@@ -167,6 +176,11 @@ impl App {
                 let text = format!("cannot connect with {}: {error}", self.roster.handle(&peer_id));
                 self.notice(Level::Problem, &text, now);
             }
+            AppEvent::Connecting { peer_id, result: Ok(()) } => {
+                if let Some(member) = self.roster.get_mut(&peer_id) {
+                    member.refused = false;
+                }
+            }
             AppEvent::Renamed { name, result: Ok(()) } => {
                 self.roster.set_my_name(SafeText::line(name.trim()));
                 let text = format!("you are {} now", self.roster.handle(self.roster.me()));
@@ -182,7 +196,9 @@ impl App {
                 };
                 self.notice(Level::Problem, &format!("the name stays: {why}"), now);
             }
-            AppEvent::Decided { peer_id, outcome } => self.decided(&peer_id, &outcome, now),
+            AppEvent::Decided { peer_id, decision, result } => {
+                self.decided(&peer_id, &decision, &result, now);
+            }
             AppEvent::Connections(reports) => {
                 self.reports = reports;
                 if self.surface == Surface::Lines {

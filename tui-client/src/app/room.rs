@@ -47,9 +47,7 @@ impl App {
             }
             Event::Identity { shown, judgement } => return self.identity_shown(shown, judgement, now),
             Event::Verified { peer_id, string } => self.verified(&peer_id, string),
-            Event::ShortString { peer_id, string, changed } => {
-                self.string_to_compare(&peer_id, string, changed, now);
-            }
+            Event::ShortString { peer_id, string, .. } => self.string_to_compare(&peer_id, string),
             Event::GuessesUsed { used } => self.guesses_used = used,
             Event::ChannelOpen { peer_id, display_name } => {
                 let name = SafeText::name(&display_name);

@@ -54,6 +54,8 @@ pub struct Member {
     pub known: Option<KnownPeer>,
     /// Nothing of it is shown and nothing sent to it until the user has decided.
     pub held: bool,
+    /// The user does not want it: it is disconnected, and what is for everybody is not for it.
+    pub refused: bool,
     /// Shown as writing until then.
     pub typing_until: Option<Duration>,
     /// Of the chat with it.
@@ -150,6 +152,7 @@ impl Roster {
                 shown: None,
                 known: None,
                 held: false,
+                refused: false,
                 typing_until: None,
                 interruption: Interruption::default(),
             }),

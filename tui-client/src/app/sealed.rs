@@ -8,7 +8,7 @@ use super::{
     identity::known_words,
     layout::{self, Areas},
     overlay::{OverlayRow, wrapped},
-    roster::{Member, Verification},
+    roster::{Member, ResolveError, Verification},
     screen::OverlayKind,
 };
 use crate::{
@@ -55,31 +55,12 @@ impl App {
         }
     }
 
-    /// In an open room: there is something to compare, which proves nothing before it is.
-    pub(super) fn string_to_compare(
-        &mut self,
-        peer_id: &PeerId,
-        string: ShortString,
-        changed: bool,
-        now: Moment,
-    ) {
-        let Some(member) = self.roster.get_mut(peer_id) else { return };
-        member.string = Some(string);
-        // Whoever is held was told of already, and a key that is known is more than a certificate.
-        if !changed
-            || member.verification == Verification::Unverified
-            || member.held
-            || member.known.is_some()
-        {
-            return;
+    /// In an open room: there is something to compare, which proves nothing before it is. What came with it, the identity,
+    /// was judged before.
+    pub(super) fn string_to_compare(&mut self, peer_id: &PeerId, string: ShortString) {
+        if let Some(member) = self.roster.get_mut(peer_id) {
+            member.string = Some(string);
         }
-        member.verification = Verification::Changed;
-        let handle = self.roster.handle(peer_id);
-        let text = format!(
-            "{handle} is another than the one you verified: it began anew, or somebody is between you; write nothing \
-             secret before /verify {handle} shows the same on both screens"
-        );
-        self.notice(Level::Problem, &text, now);
     }
 
     /// What is said when the chat with a peer opens.
@@ -112,13 +93,16 @@ impl App {
     }
 
     pub(super) fn verify(&mut self, peer: Option<&str>, now: Moment) -> Result<Vec<Effect>, String> {
-        if let Some(typed) = peer.and_then(|typed| typed.strip_suffix(" yes"))
-            && let Ok(peer) = self.roster.resolve(typed.trim_end())
-        {
+        let decided = peer.and_then(|typed| typed.strip_suffix(" yes"));
+        let decided = decided.map(|typed| self.roster.resolve(typed.trim_end()));
+        if let Some(Ok(peer)) = decided {
             return self.compared(&peer);
         }
         let peer = peer.map(|typed| self.roster.resolve(typed)).transpose();
-        let peer = peer.map_err(|error| error.to_string())?;
+        let peer = peer.map_err(|error| match (&error, decided) {
+            (ResolveError::Nobody(_), Some(Err(of_the_name))) => of_the_name.to_string(),
+            _ => error.to_string(),
+        })?;
         match self.surface {
             Surface::Screen { .. } => {
                 self.screen.verify = peer;
@@ -225,7 +209,9 @@ impl App {
             let known = known_words(member).map(|words| format!(", {words}")).unwrap_or_default();
             lines.push(format!("  identity key: {key}{known}"));
         }
-        if member.held {
+        if member.refused {
+            lines.push(format!("  refused: /connect {handle} takes it back"));
+        } else if member.held {
             lines.push(format!(
                 "  blocked: /verify {handle} yes when the words are the same, /refuse {handle} when they are not"
             ));

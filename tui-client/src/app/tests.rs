@@ -6,7 +6,7 @@ use crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
 use jiff::Timestamp;
 use patchcord_peer::{
     ConnectionState, DeliveryState, Departure, Event, LeaveReason, Message, MessageId, Peer, PeerId,
-    Recipients, SendError, TextKind, Untrusted,
+    Recipients, SendError, ShortString, TextKind, Untrusted,
 };
 
 use super::*;
@@ -15,8 +15,10 @@ use crate::app::{screen::OverlayKind, viewport::Viewport};
 mod delivering;
 mod identity;
 mod interruption;
+mod lines;
 mod naming;
 mod parting;
+mod refusing;
 mod sealed;
 mod signaling;
 
@@ -38,23 +40,37 @@ fn peer(peer_id: &str, name: &str) -> Peer {
     }
 }
 
+const SCREEN: Surface = Surface::Screen { columns: 80, rows: 24 };
+
+fn setup(surface: Surface, peers: Vec<Peer>) -> Setup {
+    let info = RoomInfo {
+        peer_id: id("meme2222"),
+        room: "lobby".into(),
+        display_name: "me".into(),
+        peers,
+        server: "patchcord-server/0".into(),
+        permissions: Vec::new(),
+    };
+    Setup::new(info, surface, TimeZone::UTC)
+}
+
+/// What both sides can compare.
+fn string() -> ShortString {
+    ShortString::new([7; 10])
+}
+
 impl Bench {
-    fn on(surface: Surface, policy: ConnectPolicy, peers: Vec<Peer>) -> Self {
-        let info = RoomInfo {
-            peer_id: id("meme2222"),
-            room: "lobby".into(),
-            display_name: "me".into(),
-            peers,
-            server: "patchcord-server/0".into(),
-            permissions: Vec::new(),
-        };
-        let setup = Setup { connect_policy: policy, ..Setup::new(info, surface, TimeZone::UTC) };
+    fn of(setup: Setup) -> Self {
         let uptime = Duration::from_secs(100);
         Self { app: App::new(setup, Moment { wall: Timestamp::UNIX_EPOCH, uptime }), uptime }
     }
 
+    fn on(surface: Surface, policy: ConnectPolicy, peers: Vec<Peer>) -> Self {
+        Self::of(Setup { connect_policy: policy, ..setup(surface, peers) })
+    }
+
     fn with(peers: Vec<Peer>) -> Self {
-        Self::on(Surface::Screen { columns: 80, rows: 24 }, ConnectPolicy::Newcomer, peers)
+        Self::on(SCREEN, ConnectPolicy::Newcomer, peers)
     }
 
     fn pair() -> Self {
@@ -113,6 +129,11 @@ impl Bench {
         let transcript = self.app.transcript();
         let entry = transcript.at(transcript.len() - 1).unwrap();
         crate::app::block::shown_text(&entry.body).to_string()
+    }
+
+    fn rows(&self, kind: OverlayKind) -> String {
+        let rows = self.app.overlay_rows(kind, 76);
+        rows.iter().map(|row| row.text.as_str()).collect::<Vec<_>>().join("\n")
     }
 
     fn hint(&self) -> String {
@@ -371,16 +392,4 @@ fn what_happens_in_the_room_is_told() {
     assert!(is_notice(&texts[texts.len() - 2], "bo is now bob"), "{texts:?}");
     bench.event(AppEvent::Panicked("boom".into()));
     assert_eq!(bench.last_text(), "a part of the program failed: boom");
-}
-
-#[test]
-fn on_lines_commands_answer_with_entries() {
-    let mut lines = Bench::on(Surface::Lines, ConnectPolicy::Newcomer, vec![peer("bbbb1111", "bo")]);
-    assert_eq!(lines.event(AppEvent::Line("/who".into())), []);
-    assert!(lines.last_text().contains("bo: not connected, unverified"), "{}", lines.last_text());
-    assert_eq!(lines.event(AppEvent::Line("/net".into())), [Effect::FetchConnections]);
-    lines.event(AppEvent::Line("/nope".into()));
-    assert!(lines.last_text().starts_with("there is no command /nope"));
-    assert_eq!(lines.event(AppEvent::Line("/leave".into())), [Effect::Leave]);
-    assert_eq!(lines.departed(Vec::new(), EndReason::Left), [Effect::Quit]);
 }

@@ -29,6 +29,22 @@ fn plain_and_json_exclude_each_other() {
 }
 
 #[test]
+fn a_turn_server_that_is_wrong_is_told_of_without_its_credential() {
+    let good = "turn:turn.example,ada,s3cret";
+    for wrong in ["turns//turn.example,ada,s3cret", "stun:turn.example,ada,s3cret"] {
+        let line = ["patchcord", "doctor", "--ice-server", good, "--ice-server", wrong];
+        let Command::Doctor(doctor) = Cli::try_parse_from(line).unwrap().command else {
+            panic!("not doctor")
+        };
+        let error = doctor.route.ice_servers().unwrap_err();
+        let text = format!("{error} {error:?}");
+        assert!(text.contains("number 2") && text.contains("turn:HOST:PORT"), "{text}");
+        assert!(!text.contains("s3cret"), "{text}");
+        assert_eq!(error.exit(), crate::exit::Exit::Usage);
+    }
+}
+
+#[test]
 fn the_flags_reach_the_peer_library() {
     let line = [
         "patchcord",

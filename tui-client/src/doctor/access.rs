@@ -11,11 +11,16 @@ pub(super) fn is_good_elsewhere(reason: &str) -> bool {
     matches!(reason, "other_room" | "no_create")
 }
 
+/// Whether the token permits that. One that limits nothing is told with no permissions.
+pub(super) fn permits(signaled: &Signaled, name: &str) -> bool {
+    signaled.permissions.is_empty() || signaled.permissions.iter().any(|one| one == name)
+}
+
 pub(super) fn signaled(signaled: &Signaled) -> Check {
     let Signaled { server, round_trip, permissions, .. } = signaled;
     let message = format!("{server}, round trip {}", ms(*round_trip));
     let took: Option<Duration> = Some(*round_trip);
-    let lacks = |name: &str| !permissions.is_empty() && !permissions.iter().any(|one| one == name);
+    let lacks = |name: &str| !permits(signaled, name);
     let check = if permissions.is_empty() {
         Check::ok("signaling", message)
     } else {
@@ -23,7 +28,7 @@ pub(super) fn signaled(signaled: &Signaled) -> Check {
         if lacks("send") {
             let advice =
                 "You can see who is in a room, and connect to nobody: ask for a token with \"send\".";
-            Check::warn("signaling", message, advice)
+            Check::fail("signaling", message, advice)
         } else if lacks("turn") {
             let advice = "Where no direct path is possible there is no chat: ask for a token with \"turn\".";
             Check::warn("signaling", message, advice)

@@ -3,7 +3,7 @@
 use patchcord_peer::probe::{Filtering, Finding, Nat, Trouble};
 
 use super::{
-    access::is_good_elsewhere,
+    access::{is_good_elsewhere, permits},
     check::{Status, Verdict},
 };
 
@@ -18,11 +18,13 @@ pub(super) struct Prognosis {
     turn_works: usize,
     /// The token is good, and shows nothing of what a room would be told.
     is_unseen: bool,
+    may_send: bool,
+    may_relay: bool,
 }
 
 impl Prognosis {
     pub(super) fn new(relay_only: bool) -> Self {
-        Self { relay_only, ..Self::default() }
+        Self { relay_only, may_send: true, may_relay: true, ..Self::default() }
     }
 
     pub(super) fn take(&mut self, finding: &Finding) {
@@ -30,7 +32,11 @@ impl Prognosis {
             Finding::Signaling { outcome: Err(Trouble::NotPermitted { reason, .. }) } => {
                 self.is_unseen = is_good_elsewhere(reason);
             }
-            Finding::Signaling { outcome } => self.signaling = outcome.is_ok(),
+            Finding::Signaling { outcome } => {
+                self.signaling = outcome.is_ok();
+                let may = |name| outcome.as_ref().map_or(true, |signaled| permits(signaled, name));
+                (self.may_send, self.may_relay) = (may("send"), may("turn"));
+            }
             Finding::Stun { .. } => self.stun_named += 1,
             Finding::Nat { nat, filtering } => self.nats.push((*nat, *filtering)),
             Finding::Turn { outcome, .. } => {
@@ -50,18 +56,30 @@ impl Prognosis {
         self.signaling && self.turn_named == 0
     }
 
+    /// The switchboard names TURN servers to those only whose token permits it.
+    pub(super) fn may_relay(&self) -> bool {
+        self.may_relay
+    }
+
     pub(super) fn verdict(&self) -> Verdict {
         let relayed = self.turn_works > 0;
         if self.is_unseen {
             return warn(
-                "a chat will work in the room that the token is for; how far beyond this network is not seen",
-                "STUN and TURN servers are told in a room only: with a token for --room-prefix doctor- they are looked at.",
+                "the token is good, for rooms that are not looked at here: whether a chat will work in them is not seen",
+                "What it permits, and STUN and TURN servers, are told in a room only: with a token for --room-prefix doctor- \
+                 they are looked at.",
             );
         }
         if !self.signaling {
             return fail(
                 "a chat will not work: the switchboard cannot be used",
                 "Do what is said above, then ask again.",
+            );
+        }
+        if !self.may_send {
+            return fail(
+                "a chat will not work: the token does not permit to connect with anybody",
+                "Ask for a token with \"send\".",
             );
         }
         if self.relay_only {
@@ -90,11 +108,24 @@ impl Prognosis {
                  over TCP or TLS.",
             );
         }
+        self.without_relay(unknown)
+    }
+
+    /// The verdict where what remains are direct paths.
+    fn without_relay(&self, unknown: bool) -> Verdict {
         if unknown {
             return warn(
                 "a chat will work within this network; beyond it only with peers that have a public address",
-                "The operator can name STUN and TURN servers (PATCHCORD_STUN_URL, PATCHCORD_TURN_URL), or you with \
-                 --ice-server.",
+                match self.may_relay {
+                    true => {
+                        "The operator can name STUN and TURN servers (PATCHCORD_STUN_URL, PATCHCORD_TURN_URL), or you \
+                         with --ice-server."
+                    }
+                    false => {
+                        "The operator can name STUN servers (PATCHCORD_STUN_URL) and give you a token with \"turn\"; or \
+                         you name servers with --ice-server."
+                    }
+                },
             );
         }
         let symmetric = |nat: &Nat| matches!(nat, Nat::EndpointDependent { .. } | Nat::Unknown);
@@ -108,7 +139,14 @@ impl Prognosis {
         };
         warn(
             message,
-            "A TURN server that works would make it work with all: ask the operator, or use --ice-server.",
+            match self.may_relay {
+                true => {
+                    "A TURN server that works would make it work with all: ask the operator, or use --ice-server."
+                }
+                false => {
+                    "A TURN server would make it work with all: ask for a token with \"turn\", or use --ice-server."
+                }
+            },
         )
     }
 }
@@ -134,13 +172,17 @@ mod tests {
     use super::*;
 
     fn signaling(works: bool) -> Finding {
+        if works { permitted(&[]) } else { Finding::Signaling { outcome: Err(Trouble::NotServing) } }
+    }
+
+    fn permitted(permissions: &[&str]) -> Finding {
         let signaled = Signaled {
             server: "patchcord-server".into(),
             round_trip: Duration::ZERO,
             ice_urls: 0,
-            permissions: Vec::new(),
+            permissions: permissions.iter().map(|name| (*name).to_owned()).collect(),
         };
-        Finding::Signaling { outcome: if works { Ok(signaled) } else { Err(Trouble::NotServing) } }
+        Finding::Signaling { outcome: Ok(signaled) }
     }
 
     fn stun(works: bool) -> Finding {
@@ -205,5 +247,27 @@ mod tests {
             assert_eq!(found, status, "{message}: {findings:?}");
             assert!(message.contains(part), "{message}: {findings:?}");
         }
+    }
+    #[test]
+    fn a_token_that_lacks_something_is_not_promised_a_chat_that_takes_it() {
+        let refused = |reason: &str| {
+            let trouble = Trouble::NotPermitted { reason: reason.into(), message: "m".into() };
+            Finding::Signaling { outcome: Err(trouble) }
+        };
+        let (status, message) = verdict(false, &[permitted(&["join", "create", "turn"]), turn(true)]);
+        assert_eq!(status, Status::Fail, "{message}");
+        assert!(message.contains("does not permit to connect"), "{message}");
+        for reason in ["other_room", "no_create"] {
+            let (status, message) = verdict(false, &[refused(reason)]);
+            assert_eq!(status, Status::Warn, "{message}");
+            assert!(message.contains("is not seen") && !message.starts_with("a chat will work"), "{message}");
+        }
+        let mut prognosis = Prognosis::new(false);
+        prognosis.take(&permitted(&["join", "create", "send"]));
+        let lacking = super::super::words::lacking(&prognosis);
+        let advice = lacking.iter().filter_map(|check| check.advice.as_deref());
+        let advice: Vec<_> = advice.map(str::to_owned).chain(prognosis.verdict().advice).collect();
+        assert!(advice.iter().all(|advice| !advice.contains("PATCHCORD_TURN_URL")), "{advice:?}");
+        assert!(advice.iter().any(|advice| advice.contains("a token with \"turn\"")), "{advice:?}");
     }
 }

@@ -63,8 +63,16 @@ pub(super) fn lacking(prognosis: &Prognosis) -> Vec<Check> {
         checks.push(Check::warn(
             "turn",
             "no TURN server is named",
-            "Where no direct path is possible there is no chat: the operator sets PATCHCORD_TURN_URL, or you use \
-             --ice-server.",
+            match prognosis.may_relay() {
+                true => {
+                    "Where no direct path is possible there is no chat: the operator sets PATCHCORD_TURN_URL, or you \
+                     use --ice-server."
+                }
+                false => {
+                    "Where no direct path is possible there is no chat: ask for a token with \"turn\", or use \
+                     --ice-server."
+                }
+            },
         ));
     }
     checks

@@ -86,8 +86,8 @@ async fn carry_out(room: Room, trust: &Trust, effect: Effect) -> Option<AppEvent
             AppEvent::Renamed { name, result }
         }
         Effect::Decide { peer_id, decision } => {
-            let outcome = trust.decide(&room, peer_id.clone(), decision).await;
-            AppEvent::Decided { peer_id, outcome }
+            let result = trust.decide(&room, peer_id.clone(), &decision).await.map_err(RequestError::from);
+            AppEvent::Decided { peer_id, decision, result }
         }
         Effect::FetchConnections => AppEvent::Connections(room.connections().await),
         Effect::Leave => AppEvent::Departed(room.leave().await),
@@ -103,6 +103,39 @@ fn busy(effect: Effect) -> Option<AppEvent> {
         Effect::Send { entry, .. } => AppEvent::Sent { entry, result: Err(RequestError::Busy) },
         Effect::Connect { peer_id } => AppEvent::Connecting { peer_id, result: Err(RequestError::Busy) },
         Effect::SetDisplayName { name } => AppEvent::Renamed { name, result: Err(RequestError::Busy) },
-        _ => return None,
+        Effect::Decide { peer_id, decision } => {
+            AppEvent::Decided { peer_id, decision, result: Err(RequestError::Busy) }
+        }
+        Effect::FetchConnections
+        | Effect::Leave
+        | Effect::Typing { .. }
+        | Effect::Quit
+        | Effect::Bell
+        | Effect::Suspend
+        | Effect::Repaint => return None,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use patchcord_peer::{PeerId, Recipients, TextKind};
+
+    use super::*;
+    use crate::{app::Transcript, identity::Decision};
+
+    #[test]
+    fn whatever_the_user_asked_for_and_is_not_taken_is_answered() {
+        let peer_id = PeerId::parse("bbbb1111").unwrap();
+        let (entry, kind) = (Transcript::default().next_id(), TextKind::Plain);
+        for effect in [
+            Effect::Send { entry, to: Recipients::Everybody, kind, text: "hello".into() },
+            Effect::Connect { peer_id: peer_id.clone() },
+            Effect::SetDisplayName { name: "bo".into() },
+            Effect::Decide { peer_id, decision: Decision::Refuse },
+        ] {
+            let asked = format!("{effect:?}");
+            let answer = busy(effect).map(|event| format!("{event:?}"));
+            assert!(answer.is_some_and(|answer| answer.contains("Err(Busy)")), "{asked}");
+        }
+    }
 }

@@ -76,8 +76,10 @@ pub(crate) enum Answer<T> {
     Decided {
         /// About whom.
         peer_id: PeerId,
+        /// What, and about what it showed then.
+        decision: Decision,
         /// What came of it.
-        outcome: Outcome,
+        result: Result<Outcome, SendError>,
     },
     /// The connections as they are now.
     Connections(Vec<ConnectionReport>),
@@ -178,7 +180,8 @@ fn carry_out<T: 'static>(
                 Answer::Renamed { result: room.set_display_name(name.clone()).await, name }
             }
             Request::Decide { peer_id, decision } => {
-                Answer::Decided { outcome: trust.decide(&room, peer_id.clone(), decision).await, peer_id }
+                let result = trust.decide(&room, peer_id.clone(), &decision).await;
+                Answer::Decided { peer_id, decision, result }
             }
             Request::FetchConnections => Answer::Connections(room.connections().await),
             Request::Leave => std::future::pending().await,

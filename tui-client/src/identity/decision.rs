@@ -24,7 +24,10 @@ pub enum Decision {
 #[derive(Debug, PartialEq, Eq)]
 pub enum Outcome {
     /// It is known by its key from here on.
-    Remembered,
+    Remembered {
+        /// Whose place it took: they were called like it.
+        forgotten: Vec<KnownPeer>,
+    },
     /// It is verified while it shows the certificate that it shows now, and why not for longer.
     Session {
         /// In one clause.
@@ -32,29 +35,28 @@ pub enum Outcome {
     },
     /// It is disconnected.
     Refused,
-    /// Nothing, as the room said.
-    Failed {
-        /// What.
-        error: SendError,
-    },
 }
 
 impl Trust {
     /// Carries out what was decided about the peer of that id.
-    pub async fn decide(&self, room: &Room, peer_id: PeerId, decision: Decision) -> Outcome {
-        let (outcome, told) = match decision {
-            Decision::Refuse => (Outcome::Refused, room.refuse(peer_id).await),
+    ///
+    /// # Errors
+    /// What the room said.
+    pub async fn decide(
+        &self,
+        room: &Room,
+        peer_id: PeerId,
+        decision: &Decision,
+    ) -> Result<Outcome, SendError> {
+        match decision {
+            Decision::Refuse => room.refuse(peer_id).await.map(|()| Outcome::Refused),
             Decision::Verified { shown, string } => {
-                let outcome = self.verified(&shown).await;
+                let outcome = self.verified(shown).await;
                 // In a sealed room the string was bound by the exchange, and there is nothing to tell.
-                let told = match room.compared(peer_id.clone(), string).await {
-                    Ok(()) => room.judge_again(peer_id).await,
-                    told => told,
-                };
-                (outcome, told)
+                room.compared(peer_id.clone(), *string).await?;
+                room.judge_again(peer_id).await.map(|()| outcome)
             }
-        };
-        told.map_or_else(|error| Outcome::Failed { error }, |()| outcome)
+        }
     }
 
     async fn verified(&self, shown: &Shown) -> Outcome {
@@ -68,8 +70,8 @@ impl Trust {
         let (trust, kept) = (self.clone(), peer.clone());
         // It waits for other clients and for the disk.
         let remembered = tokio::task::spawn_blocking(move || trust.remember(&kept, true)).await;
-        match remembered.unwrap_or_else(|failed| Err(KnownPeersError::Io(std::io::Error::other(failed)))) {
-            Ok(()) => Outcome::Remembered,
+        match remembered.unwrap_or_else(|failed| Err(std::io::Error::other(failed).into())) {
+            Ok(forgotten) => Outcome::Remembered { forgotten },
             Err(reason) => {
                 self.accept(shown);
                 Outcome::Session { why: format!("it cannot be remembered: {reason}") }
@@ -88,7 +90,7 @@ impl Trust {
         match self.remember(&KnownPeer { key, how: How::Code, at: Timestamp::now(), name }, false) {
             // That was said when the program started.
             Err(KnownPeersError::NoProfile) => Ok(()),
-            remembered => remembered,
+            remembered => remembered.map(drop),
         }
     }
 }

@@ -14,8 +14,12 @@ use patchcord_peer::IdentityKey;
 use super::{Profile, likeness::Likeness};
 use crate::safe_text::SafeText;
 
-/// Peers that are remembered; one more is refused, as none is less worth keeping than another.
+/// Peers that are remembered. One more takes the place of the oldest that knew a code only; without one it is refused, as
+/// none that was compared is less worth keeping than another.
 pub const PEERS_MAX: usize = 1000;
+/// Of them those that knew a code only: whoever is told a code can come under any number of keys. One more is refused, so
+/// that they cannot drive others out.
+pub const CODE_PEERS_MAX: usize = 500;
 /// Of the whole file: what is longer is not ours.
 pub const FILE_BYTES_MAX: u64 = 512 * 1024;
 /// Names are at most 64 bytes, and marks in place of what cannot be seen make them longer.
@@ -66,6 +70,11 @@ impl KnownPeer {
     pub fn day(&self) -> String {
         self.at.strftime("%Y-%m-%d").to_string()
     }
+
+    /// What became of its key when another took its place, for people.
+    pub fn forgotten_words(&self) -> String {
+        format!("the key that was known as {} before, {}, is forgotten", self.name, self.key.short())
+    }
 }
 
 impl fmt::Display for KnownPeer {
@@ -91,18 +100,40 @@ fn parse(line: &str) -> Option<KnownPeer> {
 /// Why the file could not be used; it is as it was.
 #[derive(Debug, thiserror::Error)]
 pub enum KnownPeersError {
-    /// The operating system said so.
+    /// The operating system does not let this user.
     #[error("{0}; make it yours, or set XDG_DATA_HOME to a folder of yours")]
-    Io(#[from] io::Error),
+    NotOurs(io::Error),
+    /// Another client writes, and does not end.
+    #[error("another client of this profile does not let go of it: end it, or try again")]
+    Locked,
+    /// The operating system said so.
+    #[error("{0}")]
+    Io(io::Error),
     /// It is not ours.
     #[error("it is longer than {FILE_BYTES_MAX} bytes or not text: move it away")]
     Foreign,
     /// Nothing more fits.
     #[error("{PEERS_MAX} peers are remembered already: \"patchcord identity forget NAME\" makes room")]
     Full,
+    /// No more fit of those that knew a code.
+    #[error(
+        "{CODE_PEERS_MAX} peers that knew a code are remembered already: \"patchcord identity forget NAME\" makes room"
+    )]
+    FullOfCodes,
     /// There is no file.
     #[error("this run has no profile")]
     NoProfile,
+}
+
+impl From<io::Error> for KnownPeersError {
+    fn from(error: io::Error) -> Self {
+        use io::ErrorKind::{PermissionDenied, ReadOnlyFilesystem, WouldBlock};
+        match error.kind() {
+            PermissionDenied | ReadOnlyFilesystem => Self::NotOurs(error),
+            WouldBlock => Self::Locked,
+            _ => Self::Io(error),
+        }
+    }
 }
 
 /// The file.
@@ -130,16 +161,38 @@ impl KnownPeersFile {
     }
 
     /// Adds a peer, in place of what was kept of its key; with `replaces` in place of everybody with a name like its own too.
-    /// Gives who is in the file then.
+    /// One that knew a code takes nobody's place: what is kept of its key stays. Gives who is in the file then, and whose
+    /// keys are not any more.
     ///
     /// # Errors
-    /// When it cannot be written.
-    pub fn remember(&self, peer: &KnownPeer, replaces: bool) -> Result<Vec<KnownPeer>, KnownPeersError> {
+    /// When it cannot be written, or no more fit.
+    pub fn remember(
+        &self,
+        peer: &KnownPeer,
+        replaces: bool,
+    ) -> Result<(Vec<KnownPeer>, Vec<KnownPeer>), KnownPeersError> {
+        let _lock = self.profile.lock()?;
+        let mut lines = self.lines()?;
+        let known = || lines.iter().filter_map(|line| parse(line));
+        // What the caller knows may be older than the file.
+        if peer.how == How::Code && known().any(|known| known.key == peer.key) {
+            return Ok((known().collect(), Vec::new()));
+        }
+        if peer.how == How::Code && known().filter(|known| known.how == How::Code).count() >= CODE_PEERS_MAX {
+            return Err(KnownPeersError::FullOfCodes);
+        }
         let likeness = Likeness::of(&peer.name);
-        let outdated = |known: &KnownPeer| {
-            known.key == peer.key || (replaces && Likeness::of(&known.name).is_like(&likeness))
-        };
-        self.change(outdated, Some(peer))
+        let is_like = |known: &KnownPeer| replaces && Likeness::of(&known.name).is_like(&likeness);
+        let forgotten = known().filter(|known| known.key != peer.key && is_like(known)).collect();
+        lines.retain(|line| !parse(line).is_some_and(|known| known.key == peer.key || is_like(&known)));
+        lines.push(peer.to_string());
+        if peer.how == How::Compared {
+            make_room(&mut lines);
+        }
+        if !fits(&lines) {
+            return Err(KnownPeersError::Full);
+        }
+        Ok((self.write(&lines)?, forgotten))
     }
 
     /// Takes out whom `unwanted` names. Gives who is in the file then.
@@ -147,25 +200,16 @@ impl KnownPeersFile {
     /// # Errors
     /// When it cannot be written.
     pub fn forget(&self, unwanted: impl Fn(&KnownPeer) -> bool) -> Result<Vec<KnownPeer>, KnownPeersError> {
-        self.change(unwanted, None)
-    }
-
-    fn change(
-        &self,
-        outdated: impl Fn(&KnownPeer) -> bool,
-        more: Option<&KnownPeer>,
-    ) -> Result<Vec<KnownPeer>, KnownPeersError> {
         let _lock = self.profile.lock()?;
         let mut lines = self.lines()?;
-        lines.retain(|line| !parse(line).is_some_and(|known| outdated(&known)));
-        lines.extend(more.map(KnownPeer::to_string));
-        let known: Vec<_> = lines.iter().filter_map(|line| parse(line)).collect();
-        let text: String = lines.iter().flat_map(|line| [line, "\n"]).collect();
-        if more.is_some() && (known.len() > PEERS_MAX || text.len() as u64 > FILE_BYTES_MAX) {
-            return Err(KnownPeersError::Full);
-        }
-        self.profile.replace(&self.path(), text.as_bytes())?;
-        Ok(known)
+        lines.retain(|line| !parse(line).is_some_and(|known| unwanted(&known)));
+        self.write(&lines)
+    }
+
+    /// To be called with the lock held.
+    fn write(&self, lines: &[String]) -> Result<Vec<KnownPeer>, KnownPeersError> {
+        self.profile.replace(&self.path(), text(lines).as_bytes())?;
+        Ok(lines.iter().filter_map(|line| parse(line)).collect())
     }
 
     fn lines(&self) -> Result<Vec<String>, KnownPeersError> {
@@ -180,5 +224,24 @@ impl KnownPeersFile {
         }
         let text = String::from_utf8(bytes).map_err(|_| KnownPeersError::Foreign)?;
         Ok(text.lines().map(str::to_owned).collect())
+    }
+}
+
+fn text(lines: &[String]) -> String {
+    lines.iter().flat_map(|line| [line, "\n"]).collect()
+}
+
+fn fits(lines: &[String]) -> bool {
+    let known = lines.iter().filter(|line| parse(line).is_some()).count();
+    known <= PEERS_MAX && text(lines).len() as u64 <= FILE_BYTES_MAX
+}
+
+/// Takes out those that knew a code only, the oldest first, as far as it is needed.
+fn make_room(lines: &mut Vec<String>) {
+    while !fits(lines) {
+        let codes = lines.iter().enumerate().filter_map(|(at, line)| Some((at, parse(line)?)));
+        let oldest = codes.filter(|(_, known)| known.how == How::Code).min_by_key(|(_, known)| known.at);
+        let Some((at, _)) = oldest else { return };
+        lines.remove(at);
     }
 }

@@ -8,7 +8,7 @@ use proptest::prelude::*;
 use tempfile::TempDir;
 
 use super::{
-    known_peers::{FILE_BYTES_MAX, KnownPeersError, PEERS_MAX},
+    known_peers::{CODE_PEERS_MAX, FILE_BYTES_MAX, KnownPeersError, PEERS_MAX},
     *,
 };
 use crate::safe_text::SafeText;
@@ -107,10 +107,12 @@ fn a_new_key_takes_the_place_of_the_old_one_of_its_name_where_that_is_wanted() {
     let file = profile(&folder).known_peers();
     file.remember(&known(1, "bo"), true).unwrap();
     file.remember(&known(2, "ana"), true).unwrap();
-    assert_eq!(file.remember(&known(3, "BO"), true).unwrap(), [known(2, "ana"), known(3, "BO")]);
-    assert_eq!(file.remember(&known(4, "bo"), false).unwrap().len(), 3);
+    let (kept, forgotten) = file.remember(&known(3, "BO"), true).unwrap();
+    assert_eq!((kept, forgotten), (vec![known(2, "ana"), known(3, "BO")], vec![known(1, "bo")]));
+    assert_eq!(file.remember(&known(4, "bo"), false).unwrap().0.len(), 3);
     // Its own line is never there twice.
-    assert_eq!(file.remember(&known(2, "anna"), false).unwrap().len(), 3);
+    let (kept, forgotten) = file.remember(&known(2, "anna"), false).unwrap();
+    assert_eq!((kept.len(), forgotten), (3, Vec::new()));
     assert_eq!(file.forget(|peer| peer.key == key(2)).unwrap().len(), 2);
 }
 
@@ -139,20 +141,77 @@ fn when_no_more_fit_that_is_said_and_nobody_is_lost() {
     let folder = tempfile::tempdir().unwrap();
     let file = profile(&folder).known_peers();
     file.remember(&known(1, "bo"), true).unwrap();
-    let mut lines = String::new();
-    for number in 0..PEERS_MAX {
-        let mut seed = [0; 32];
-        seed[..8].copy_from_slice(&number.to_be_bytes());
-        let key = IdentityKey::from_bytes(seed);
-        lines.push_str(&KnownPeer { key, ..known(1, &format!("peer {number}")) }.to_string());
-        lines.push('\n');
-    }
+    let lines: String = (0..PEERS_MAX).map(|number| numbered(number, How::Compared)).collect();
     fs::write(file.path(), &lines).unwrap();
     let full = file.remember(&known(1, "bo"), true);
     assert!(matches!(full, Err(KnownPeersError::Full)));
     assert!(KnownPeersError::Full.to_string().contains("forget"));
     assert_eq!(fs::read_to_string(file.path()).unwrap(), lines);
-    assert_eq!(file.remember(&known(1, "peer 7"), true).unwrap().len(), PEERS_MAX, "in its place");
+    assert_eq!(file.remember(&known(1, "peer 7"), true).unwrap().0.len(), PEERS_MAX, "in its place");
+}
+
+/// The line of a peer like no other, remembered that many seconds after the first.
+fn numbered(number: usize, how: How) -> String {
+    let mut seed = [0; 32];
+    seed[..8].copy_from_slice(&number.to_be_bytes());
+    let key = IdentityKey::from_bytes(seed);
+    let at = Timestamp::from_second(number as i64).unwrap();
+    format!("{}\n", KnownPeer { key, how, at, name: SafeText::line(&format!("peer {number}")) })
+}
+
+#[test]
+fn those_that_knew_a_code_neither_fill_the_file_nor_stay_where_one_is_compared() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = profile(&folder).known_peers();
+    let by_code = |number| KnownPeer { how: How::Code, ..known(number, "somebody") };
+    file.remember(&by_code(1), false).unwrap();
+    // The youngest first: it is not the place that makes one the oldest.
+    let codes: String = (1..CODE_PEERS_MAX).rev().map(|number| numbered(number, How::Code)).collect();
+    let compared = PEERS_MAX - CODE_PEERS_MAX;
+    let compared: String = (0..compared).map(|number| numbered(10_000 + number, How::Compared)).collect();
+    let before = fs::read_to_string(file.path()).unwrap() + &codes + &compared;
+    fs::write(file.path(), &before).unwrap();
+    assert!(matches!(file.remember(&by_code(2), false), Err(KnownPeersError::FullOfCodes)));
+    assert_eq!(fs::read_to_string(file.path()).unwrap(), before);
+    let (kept, forgotten) = file.remember(&known(3, "bo"), true).unwrap();
+    assert_eq!((kept.len(), forgotten), (PEERS_MAX, Vec::new()));
+    let after = fs::read_to_string(file.path()).unwrap();
+    assert_eq!(after, before.replace(&numbered(1, How::Code), "") + &format!("{}\n", known(3, "bo")));
+}
+
+#[test]
+fn a_client_with_older_knowledge_does_not_make_by_a_code_of_compared() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = profile(&folder).known_peers();
+    let trust = Trust::new(file.clone(), Vec::new(), None);
+    file.remember(&known(1, "bo"), true).unwrap();
+    trust.knew_the_code(&shown("p", "mallory", Some(key(1)), 1)).unwrap();
+    assert_eq!(file.read().unwrap(), [known(1, "bo")]);
+    assert_eq!(trust.known(Some(key(1))), Some(known(1, "bo")), "and it has learnt what there is");
+}
+
+#[test]
+fn what_is_advised_is_what_helps() {
+    let words = |kind: std::io::ErrorKind| KnownPeersError::from(std::io::Error::from(kind)).to_string();
+    assert!(words(std::io::ErrorKind::PermissionDenied).contains("XDG_DATA_HOME"));
+    assert!(!words(std::io::ErrorKind::StorageFull).contains("XDG_DATA_HOME"));
+    let locked = words(std::io::ErrorKind::WouldBlock);
+    assert!(locked.contains("another client") && !locked.contains("XDG_DATA_HOME"), "{locked}");
+}
+
+#[test]
+fn what_an_earlier_process_left_half_written_is_not_written_through() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = profile(&folder).known_peers();
+    file.remember(&known(1, "bo"), true).unwrap();
+    let elsewhere = folder.path().join("elsewhere");
+    fs::write(&elsewhere, "precious").unwrap();
+    let left = file.path().with_extension(format!("new-{}", std::process::id()));
+    std::os::unix::fs::symlink(&elsewhere, left).unwrap();
+    file.remember(&known(2, "ana"), true).unwrap();
+    assert_eq!(fs::read_to_string(elsewhere).unwrap(), "precious");
+    assert_eq!(file.read().unwrap().len(), 2);
+    assert!(!fs::symlink_metadata(file.path()).unwrap().file_type().is_symlink());
 }
 
 #[test]
@@ -278,7 +337,7 @@ proptest! {
         fs::write(file.path(), &before).unwrap();
         let name = name.chars().take(64).collect::<String>();
         let peer = known(7, &name);
-        let kept = file.remember(&peer, false).unwrap();
+        let (kept, _) = file.remember(&peer, false).unwrap();
         prop_assert_eq!(kept.last(), Some(&peer));
         prop_assert_eq!(file.read().unwrap(), kept);
     }

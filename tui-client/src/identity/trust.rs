@@ -133,15 +133,15 @@ impl Trust {
         self.session().known.iter().find(|known| Some(known.key) == key).cloned()
     }
 
-    /// From here on the peer is known by its key. With `replaces` nobody else of a name like its own is.
+    /// From here on the peer is known by its key. With `replaces` nobody else of a name like its own is; gives who was.
     ///
     /// # Errors
     /// When it cannot be kept.
-    pub fn remember(&self, peer: &KnownPeer, replaces: bool) -> Result<(), KnownPeersError> {
+    pub fn remember(&self, peer: &KnownPeer, replaces: bool) -> Result<Vec<KnownPeer>, KnownPeersError> {
         let file = self.file.as_ref().ok_or(KnownPeersError::NoProfile)?;
-        let known = file.remember(peer, replaces)?;
+        let (known, forgotten) = file.remember(peer, replaces)?;
         self.session().known = known;
-        Ok(())
+        Ok(forgotten)
     }
 
     /// For as long as the program runs the peer is who it says, by its key or, without one, its certificate.

@@ -16,8 +16,13 @@ use super::{
 use crate::{
     headless::{Answer, Ending, Face, LINE_BYTES_MAX, Line, Printed, Request},
     host::Hosting,
-    identity::{Decision, Opinion, Outcome, Trust},
+    identity::{Decision, KnownPeer, Opinion, Outcome, Trust},
 };
+
+/// What is to be verified was not told last of this peer.
+struct OtherSas {
+    peer_id: PeerId,
+}
 
 /// The session as JSON lines.
 #[derive(Debug, Default)]
@@ -120,9 +125,10 @@ impl Face for JsonFace {
         match request {
             Ok(request) => match self.request(request) {
                 Ok(request) => Some(vec![request]),
-                Err(message) => {
-                    let code = "other_sas";
-                    say(printed, Output::Error { code, message, peer_id: None, reference: None });
+                Err(OtherSas { peer_id }) => {
+                    let message = "\"sas\" is not what was told last of this peer: compare again";
+                    let (code, peer_id) = ("other_sas", Some(peer_id.as_str()));
+                    say(printed, Output::Error { code, message, peer_id, reference: None });
                     None
                 }
             },
@@ -146,14 +152,24 @@ impl Face for JsonFace {
             // What comes of it is told by events.
             Answer::Connecting { result: Ok(()), .. } | Answer::Renamed { result: Ok(()), .. } => {}
             Answer::Connections(_) => {}
-            Answer::Decided { peer_id, outcome } => {
-                let (outcome, message) = match &outcome {
-                    Outcome::Remembered => ("remembered", None),
-                    Outcome::Session { why } => ("session", Some(why.as_str())),
+            Answer::Decided { peer_id, result: Ok(outcome), .. } => {
+                let (outcome, message) = match outcome {
+                    Outcome::Remembered { forgotten } => {
+                        let keys: Vec<String> = forgotten.iter().map(KnownPeer::forgotten_words).collect();
+                        ("remembered", Some(keys.join("; ")).filter(|keys| !keys.is_empty()))
+                    }
+                    Outcome::Session { why } => ("session", Some(why)),
                     Outcome::Refused => ("refused", None),
-                    Outcome::Failed { error } => return Self::refused(error, None, printed),
                 };
+                let message = message.as_deref();
                 say(printed, Output::Decided { peer_id: peer_id.as_str(), outcome, message });
+            }
+            Answer::Decided { peer_id, result: Err(error), .. } => {
+                let (code, message) = (send_error_code(&error), &error.to_string());
+                say(
+                    printed,
+                    Output::Error { code, message, peer_id: Some(peer_id.as_str()), reference: None },
+                );
             }
         }
     }
@@ -182,7 +198,7 @@ impl Face for JsonFace {
 
 impl JsonFace {
     /// What is asked of the room; an error says why nothing is.
-    fn request(&self, request: request::Request) -> Result<Request<Option<String>>, &'static str> {
+    fn request(&self, request: request::Request) -> Result<Request<Option<String>>, OtherSas> {
         Ok(match request {
             request::Request::Message { to, kind, text, reference } => {
                 Request::Send { ticket: reference, to, kind, text }
@@ -194,7 +210,7 @@ impl JsonFace {
                     let decision = Decision::Verified { shown: shown.clone(), string: *string };
                     Request::Decide { peer_id, decision }
                 }
-                _ => return Err("\"sas\" is not what was told last of this peer: compare again"),
+                _ => return Err(OtherSas { peer_id }),
             },
             request::Request::Refuse { peer_id } => Request::Decide { peer_id, decision: Decision::Refuse },
             request::Request::Leave => Request::Leave,
@@ -283,5 +299,34 @@ impl JsonFace {
             // `ended` tells it, when all is over; what later versions of the library tell has no line yet.
             _ => return None,
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use jiff::Timestamp;
+    use patchcord_peer::Identity;
+    use serde_json::Value;
+
+    use super::*;
+    use crate::{identity::How, safe_text::SafeText};
+
+    #[test]
+    fn whatever_comes_of_a_decision_names_the_peer() {
+        let (mut face, mut printed) = (JsonFace::default(), Printed::default());
+        let line = r#"{"type":"verify","peer_id":"bbbb1111","sas":"acid rope yard zoom"}"#;
+        assert!(face.line(Line::Text(line.into()), &mut printed).is_none());
+        let (key, name) = (Identity::from_seed(&[1; 32]).key(), SafeText::line("bo"));
+        let known = KnownPeer { key, how: How::Compared, at: Timestamp::UNIX_EPOCH, name };
+        let old = format!("the key that was known as bo before, {}, is forgotten", key.short());
+        for result in [Err(SendError::NoSuchPeer), Ok(Outcome::Remembered { forgotten: vec![known] })] {
+            let peer_id = PeerId::parse("bbbb1111").unwrap();
+            face.answer(Answer::Decided { peer_id, decision: Decision::Refuse, result }, &mut printed);
+        }
+        let (out, _) = printed.take();
+        let lines: Vec<Value> = out.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+        assert!(lines.iter().all(|line| line["peer_id"] == "bbbb1111"), "{out}");
+        assert_eq!((&lines[0]["code"], &lines[1]["code"]), (&"other_sas".into(), &"no_such_peer".into()));
+        assert_eq!((&lines[2]["outcome"], &lines[2]["message"]), (&"remembered".into(), &old.into()));
     }
 }

@@ -25,6 +25,8 @@ pub(crate) enum Output<'a> {
         peer_id: &'a str,
         name: &'a str,
         server: &'a str,
+        #[serde(skip_serializing_if = "<[String]>::is_empty")]
+        permissions: &'a [String],
         peers: Vec<OutputPeer<'a>>,
     },
     PeerJoined(OutputPeer<'a>),
@@ -163,6 +165,7 @@ impl<'a> Output<'a> {
             peer_id: info.peer_id.as_str(),
             name: &info.display_name,
             server: &info.server,
+            permissions: &info.permissions,
             peers: info.peers.iter().map(OutputPeer::from).collect(),
         }
     }
@@ -340,6 +343,23 @@ mod tests {
         for (output, expected) in cases {
             assert_eq!(line(&output), format!("{expected}\n"));
         }
+    }
+
+    #[test]
+    fn what_a_token_permits_is_told_where_it_limits() {
+        let info = |permissions: &[&str]| RoomInfo {
+            peer_id: patchcord_peer::PeerId::parse("k7m2").unwrap(),
+            room: "lobby".into(),
+            display_name: "bo".into(),
+            peers: Vec::new(),
+            server: "s".into(),
+            permissions: permissions.iter().map(|name| (*name).to_owned()).collect(),
+        };
+        let beginning = r#"{"v":1,"type":"joined","room":"lobby","peer_id":"k7m2","name":"bo","server":"s","#;
+        let free = line(&Output::joined(&info(&[])));
+        assert_eq!(free, format!("{beginning}\"peers\":[]}}\n"));
+        let limited = line(&Output::joined(&info(&["join", "send"])));
+        assert_eq!(limited, format!("{beginning}\"permissions\":[\"join\",\"send\"],\"peers\":[]}}\n"));
     }
 
     #[test]

@@ -31,8 +31,12 @@ pub fn draw(app: &App, theme: Theme, canvas: &mut Canvas<'_>) {
     let mut row = 1;
     for (index, member) in roster.members().iter().enumerate() {
         let known = other_name(member).map(|name| SafeText::line(&format!("verified as {name}")));
-        let blocked = member.held.then(|| SafeText::line("blocked: /verify"));
-        let more: Vec<_> = known.into_iter().chain(blocked).collect();
+        let apart = match (member.refused, member.held) {
+            (true, _) => Some("refused: /connect"),
+            (false, true) => Some("blocked: /verify"),
+            (false, false) => None,
+        };
+        let more: Vec<_> = known.into_iter().chain(apart.map(SafeText::line)).collect();
         let needed = 2 + usize::from(!member.attached) + more.len();
         let left = roster.members().len() - index;
         let reserve = usize::from(left > 1);
@@ -49,7 +53,7 @@ pub fn draw(app: &App, theme: Theme, canvas: &mut Canvas<'_>) {
         canvas.put_right(row, end + 1, word, style);
         canvas.put(row + 1, LEFT + SIGN, &wrap::truncate(&state(member), columns), theme.aside());
         for (at, line) in more.iter().enumerate() {
-            let style = if member.held { theme.alert() } else { theme.aside() };
+            let style = if member.held && !member.refused { theme.alert() } else { theme.aside() };
             canvas.put(row + 2 + at, LEFT + SIGN, &wrap::truncate(line, columns), style);
         }
         if !member.attached {

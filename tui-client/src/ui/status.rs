@@ -92,7 +92,9 @@ fn writers(app: &App) -> Option<String> {
 
 /// Whether one of its receivers is blocked.
 fn waits_for_a_decision(delivery: &Delivery, app: &App) -> bool {
-    delivery.pending().any(|peer_id| app.roster().get(peer_id).is_some_and(|member| member.held))
+    delivery
+        .pending()
+        .any(|peer_id| app.roster().get(peer_id).is_some_and(|member| member.held && !member.refused))
 }
 
 /// How far the last text of our own is, in words.

@@ -1,33 +1,19 @@
 //! A sealed room: no names before the proof, the code on demand, strings to compare, guesses counted.
 
-use patchcord_peer::{Code, ProblemCode, ShortString};
+use patchcord_peer::{Code, Identity, Judgement, ProblemCode, Shown};
 
 use super::*;
-use crate::{app::roster::Verification, identity::Outcome};
+use crate::identity::{How, KnownPeer, Trust};
 
 const CODE: &str = "7k3m9xqd-acid-rope-yard";
 
 fn bench(surface: Surface, made: bool, peers: Vec<Peer>) -> Bench {
-    let info = RoomInfo {
-        peer_id: id("meme2222"),
-        room: "7k3m9xqd".into(),
-        display_name: "me".into(),
-        peers,
-        server: "patchcord-server/0".into(),
-        permissions: Vec::new(),
-    };
     let invite = Invite { code: Code::parse(CODE).unwrap(), server: "http://host:50051".into(), made };
-    let setup = Setup { invite: Some(invite), ..Setup::new(info, surface, TimeZone::UTC) };
-    let uptime = Duration::from_secs(100);
-    Bench { app: App::new(setup, Moment { wall: Timestamp::UNIX_EPOCH, uptime }), uptime }
+    Bench::of(Setup { invite: Some(invite), ..setup(surface, peers) })
 }
 
 fn on_screen(made: bool, peers: Vec<Peer>) -> Bench {
-    bench(Surface::Screen { columns: 80, rows: 24 }, made, peers)
-}
-
-fn string() -> ShortString {
-    ShortString::new([7; 10])
+    bench(SCREEN, made, peers)
 }
 
 fn verified(peer_id: &str) -> Event {
@@ -36,11 +22,6 @@ fn verified(peer_id: &str) -> Event {
 
 fn open(peer_id: &str, name: &str) -> Event {
     Event::ChannelOpen { peer_id: id(peer_id), display_name: Untrusted::new(name) }
-}
-
-fn rows(bench: &Bench, kind: OverlayKind) -> String {
-    let rows = bench.app.overlay_rows(kind, 76);
-    rows.iter().map(|row| row.text.as_str()).collect::<Vec<_>>().join("\n")
 }
 
 fn shown(bench: &Bench) -> Option<OverlayKind> {
@@ -67,18 +48,18 @@ fn a_peer_is_unverified_until_it_has_proved_itself_and_then_has_words_and_number
     let mut bench = on_screen(false, vec![peer("bbbb1111", "sealed"), peer("cccc1111", "sealed")]);
     bench.key(KeyCode::F(3), KeyModifiers::NONE);
     assert_eq!(shown(&bench), Some(OverlayKind::Verify));
-    let before = rows(&bench, OverlayKind::Verify);
+    let before = bench.rows(OverlayKind::Verify);
     assert!(before.contains("#bbbb: unverified") && !before.contains("How to compare"), "{before}");
     bench.room(verified("bbbb1111"));
     bench.room(open("bbbb1111", "bo"));
-    let after = rows(&bench, OverlayKind::Verify);
+    let after = bench.rows(OverlayKind::Verify);
     let numbers = string().numbers().map(|number| number.to_string()).join(" ");
     for part in ["bo: verified by the code", &string().words().join(" "), &numbers, "#cccc: unverified"] {
         assert!(after.contains(part), "{part}: {after}");
     }
     bench.key(KeyCode::Esc, KeyModifiers::NONE);
     assert_eq!(bench.enter("/verify bo"), []);
-    let one = rows(&bench, OverlayKind::Verify);
+    let one = bench.rows(OverlayKind::Verify);
     assert!(one.contains("bo: verified") && !one.contains("#cccc"), "{one}");
     bench.key(KeyCode::Esc, KeyModifiers::NONE);
     bench.enter("/verify nobody");
@@ -93,7 +74,7 @@ fn a_peer_is_unverified_until_it_has_proved_itself_and_then_has_words_and_number
 fn a_code_that_was_made_just_now_is_shown_until_somebody_has_used_it() {
     let mut bench = on_screen(true, Vec::new());
     assert_eq!(shown(&bench), Some(OverlayKind::Code));
-    let text = rows(&bench, OverlayKind::Code).replace("\n ", " ").replace("  ", " ");
+    let text = bench.rows(OverlayKind::Code).replace("\n ", " ").replace("  ", " ");
     for part in [CODE, "patchcord join --server http://host:50051", "or in one line"] {
         assert!(text.contains(part), "{part}: {text}");
     }
@@ -120,7 +101,7 @@ fn the_qr_code_is_there_only_where_it_fits_whole() {
     bench.event(AppEvent::Resize { columns: 69, rows: 23 });
     assert!(bench.app.qr_fits(), "as the text says that stands there instead");
     bench.event(AppEvent::Resize { columns: 60, rows: 24 });
-    assert!(rows(&bench, OverlayKind::Code).contains("from 69 columns and 23 rows on"));
+    assert!(bench.rows(OverlayKind::Code).contains("from 69 columns and 23 rows on"));
     assert!(!Bench::pair().app.qr_fits(), "an open room has none");
 }
 
@@ -134,7 +115,7 @@ fn wrong_words_are_told_with_how_many_more_the_code_stands() {
         bench.last_text(),
         "#bbbb: the words of the code do not match (wrong words so far: 3; at 16 the code is used up)"
     );
-    assert!(rows(&bench, OverlayKind::Code).contains("Wrong words so far: 3"));
+    assert!(bench.rows(OverlayKind::Code).contains("Wrong words so far: 3"));
 }
 
 #[test]
@@ -149,37 +130,21 @@ fn on_lines_code_and_strings_are_entries() {
 }
 
 #[test]
-fn in_an_open_room_a_peer_is_verified_when_the_user_says_so_and_another_certificate_is_loud() {
-    let mut bench = Bench::with(vec![peer("bbbb1111", "bo")]);
-    let verification = |bench: &Bench| bench.app.roster().get(&id("bbbb1111")).unwrap().verification;
+fn a_warning_names_who_is_imitated_before_the_channel_is_open() {
+    let key = |number| Identity::from_seed(&[number; 32]).key();
+    let at = "2026-11-28T12:00:00Z".parse().unwrap();
+    let known = KnownPeer { key: key(1), how: How::Compared, at, name: SafeText::line("bo") };
+    let invite = Invite { code: Code::parse(CODE).unwrap(), server: "http://host:50051".into(), made: false };
+    let peers = vec![peer("bbbb1111", "sealed")];
+    let trust = Trust::of(vec![known]);
+    let mut bench = Bench::of(Setup { invite: Some(invite), trust, ..setup(SCREEN, peers) });
+    bench.room(verified("bbbb1111"));
+    let display_name = Untrusted::new("bo");
+    let shown = Shown { peer_id: id("bbbb1111"), display_name, key: Some(key(2)), certificate: [1; 32] };
+    bench.room(Event::Identity { shown, judgement: Judgement::Held });
+    let warning = "WARNING: bo is not the bo that you verified on 2026-11-28";
+    assert!(bench.last_text().starts_with(warning), "{}", bench.last_text());
+    assert!(bench.last_text().contains("/refuse bo"), "{}", bench.last_text());
     bench.room(open("bbbb1111", "bo"));
-    assert_eq!(bench.enter("/verify bo yes"), [], "there is nothing to compare");
-    bench.control('c');
-    let to_compare = |changed| Event::ShortString { peer_id: id("bbbb1111"), string: string(), changed };
-    bench.room(to_compare(false));
-    assert_eq!(verification(&bench), Verification::Unverified);
-    bench.enter("/verify bo");
-    let shown = rows(&bench, OverlayKind::Verify);
-    assert!(shown.contains("bo: unverified") && shown.contains(&string().to_string()), "{shown}");
-    bench.key(KeyCode::Esc, KeyModifiers::NONE);
-    bench.control('c');
-    let session = || AppEvent::Decided {
-        peer_id: id("bbbb1111"),
-        outcome: Outcome::Session { why: "it has no key".into() },
-    };
-    bench.event(session());
-    assert_eq!(verification(&bench), Verification::Verified);
-    assert!(
-        bench.last_text().contains("for as long as this room is open here: it has no key"),
-        "{}",
-        bench.last_text()
-    );
-    // Another channel to the same program.
-    bench.room(to_compare(false));
-    assert_eq!(verification(&bench), Verification::Verified);
-    bench.room(to_compare(true));
-    assert_eq!(verification(&bench), Verification::Changed);
-    assert!(bench.last_text().contains("another than the one you verified"), "{}", bench.last_text());
-    bench.event(session());
-    assert_eq!(verification(&bench), Verification::Verified);
+    assert_eq!(bench.last_text(), "chat with bo is open, and blocked");
 }
