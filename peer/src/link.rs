@@ -179,11 +179,12 @@ struct Link {
     remote_identity: Option<String>,
     /// The certificate that its last description named.
     named: Option<Fingerprint>,
-    /// Since the user wished for a connection.
+    /// Since the user last wished for a connection.
     violations: u32,
     /// What the peer may still make us handle.
     offers: TokenBucket,
     candidates: TokenBucket,
+    sealed_payloads: TokenBucket,
     idle_frames: TokenBucket,
     control_frames: TokenBucket,
     undelivered: Arc<AtomicUsize>,

@@ -33,6 +33,11 @@ const OFFER_INTERVAL: Duration = Duration::from_secs(1);
 const CANDIDATES_BURST: u32 = 256;
 const CANDIDATE_INTERVAL: Duration = Duration::from_secs(1);
 
+/// Each is an answer or a problem, from whoever knows the locator. What the buckets above allow, sealed, and the exchanges
+/// before it fit into one burst: one payload that is ignored ends an exchange.
+pub(super) const SEALED_BURST: u32 = OFFERS_BURST + CANDIDATES_BURST + 64;
+const SEALED_INTERVAL: Duration = Duration::from_millis(250);
+
 /// Frames that bring nothing: an honest peer repeats what was lost with a channel, and what it acknowledges.
 const IDLE_FRAMES_BURST: u32 = 4096;
 const IDLE_FRAME_INTERVAL: Duration = Duration::from_millis(20);
@@ -109,6 +114,7 @@ impl LinkHandle {
             named: None,
             violations: 0,
             candidates: TokenBucket::new(CANDIDATES_BURST, CANDIDATE_INTERVAL, Instant::now()),
+            sealed_payloads: TokenBucket::new(SEALED_BURST, SEALED_INTERVAL, Instant::now()),
             idle_frames: TokenBucket::new(IDLE_FRAMES_BURST, IDLE_FRAME_INTERVAL, Instant::now()),
             offers: TokenBucket::new(OFFERS_BURST, OFFER_INTERVAL, Instant::now()),
             control_frames: TokenBucket::new(CONTROL_FRAMES_BURST, CONTROL_FRAME_INTERVAL, Instant::now()),

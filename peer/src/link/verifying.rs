@@ -131,10 +131,11 @@ impl Link {
     /// never was has failed.
     pub(super) async fn refuse(&mut self, refused: bool) {
         self.refused = refused;
-        if refused {
-            let failed = self.chat.give_up_unsent();
-            self.fail(failed).await;
-            self.close(crate::ConnectionState::Closed).await;
+        if !refused {
+            return self.forgive();
         }
+        let failed = self.chat.give_up_unsent();
+        self.fail(failed).await;
+        self.close(crate::ConnectionState::Closed).await;
     }
 }
