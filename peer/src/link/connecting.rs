@@ -280,6 +280,7 @@ impl Link {
         self.outgoing = None;
         let was_open = self.chat.is_open();
         self.chat.channel_closed();
+        self.forget_string();
         let Some(attempt) = self.attempt.take() else { return };
         attempt.connection.close().await;
         self.path = None;

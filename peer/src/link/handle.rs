@@ -128,6 +128,7 @@ impl LinkHandle {
             own_id: own_id.clone(),
             server_id: peer.id.clone(),
             peer_id: peer.id.clone(),
+            told: peer.clone(),
             peer,
             context,
         };

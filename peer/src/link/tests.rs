@@ -6,12 +6,13 @@ use tokio_util::sync::CancellationToken;
 
 use super::{handle::OFFERS_BURST, *};
 use crate::{
-    CandidateType, IceTransportPolicy, ProblemCode, TextKind, Untrusted,
+    CandidateType, Event, IceTransportPolicy, ProblemCode, TextKind, Untrusted,
     chat::{Introduction, SessionIds},
     connection::{Certificate, ConnectionConfig},
     negotiation::username_fragments,
 };
 
+mod gating;
 mod hostile;
 mod not_relayed;
 mod paths;
@@ -50,9 +51,19 @@ fn on_loopback(ice_transport_policy: IceTransportPolicy) -> ConnectionConfig {
 }
 
 fn end_with(own: &str, other: &str, connect_timeout: Duration, connection: ConnectionConfig) -> End {
+    end_changed(own, other, connect_timeout, connection, |_| {})
+}
+
+fn end_changed(
+    own: &str,
+    other: &str,
+    connect_timeout: Duration,
+    connection: ConnectionConfig,
+    change: impl FnOnce(&mut LinkContext),
+) -> End {
     let (event_tx, events) = mpsc::channel(4096);
     let (notice_tx, notices) = mpsc::channel(64);
-    let context = LinkContext {
+    let mut context = LinkContext {
         identity: Introduction {
             room: "room".into(),
             session_ids: SessionIds::new(getrandom::u64().unwrap().to_be_bytes()),
@@ -73,6 +84,7 @@ fn end_with(own: &str, other: &str, connect_timeout: Duration, connection: Conne
         over: CancellationToken::new(),
         manual: false,
     };
+    change(&mut context);
     let id = PeerId::parse(own).unwrap();
     let peer = Peer {
         id: PeerId::parse(other).unwrap(),

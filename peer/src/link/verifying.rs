@@ -50,6 +50,11 @@ impl Link {
         self.events.send(Event::ShortString { peer_id: self.peer_id.clone(), string, changed }).await;
     }
 
+    /// The channel is closed: nobody can compare its string any more.
+    pub(super) fn forget_string(&mut self) {
+        self.standing.string = None;
+    }
+
     /// The peer is about to introduce itself on another channel: what it showed before is not judged under its new name.
     pub(super) fn forget_introduction(&mut self) {
         self.standing.current = false;
@@ -118,6 +123,7 @@ impl Link {
             self.chat.hold(unsent.and_then(|(_, message_id)| message_id));
         } else {
             kept = self.chat.release();
+            self.tell_peer().await;
         }
         self.standing.known = judgement == Judgement::Known;
         self.standing.shown = Some(shown.clone());

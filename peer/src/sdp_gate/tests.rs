@@ -122,6 +122,8 @@ fn one_certificate_is_named_by_one_sha_256() {
     for again in [line.to_owned(), line.to_ascii_lowercase(), line.replace("sha", "SHA")] {
         assert_eq!(with(line, &format!("{line}\r\n{again}")), check(&chrome), "said twice is one");
     }
+    let longer_first = format!("a=fingerprint:sha-512 {}\r\n{line}", ["4B"; 64].join(":"));
+    assert_eq!(with(line, &longer_first), check(&chrome), "whichever comes first");
     let upper = with(line, &line.replace("sha", "SHA")).unwrap();
     assert_eq!((upper.fingerprint, read_by_engine(&upper.sdp)), ([0x4A; 32], (0, 1)));
 }
