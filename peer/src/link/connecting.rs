@@ -88,6 +88,7 @@ impl Link {
         if self.refused {
             return false;
         }
+        self.name(named).await;
         if self.lacks_relay().await {
             return false;
         }
@@ -103,7 +104,6 @@ impl Link {
             self.set_state(ConnectionState::Failed).await;
             return false;
         }
-        self.name(named).await;
         match Connection::new(&self.context.connection).await {
             Ok(connection) => {
                 let now = Instant::now();

@@ -89,10 +89,23 @@ pub(crate) struct LinkHandle {
 impl LinkHandle {
     pub(crate) fn spawn(own_id: &PeerId, peer: Peer, context: LinkContext) -> Self {
         let (commands, command_rx) = mpsc::channel(COMMANDS_MAX);
-        let undelivered = Arc::<AtomicUsize>::default();
+        let link = Link::new(own_id, peer, context);
+        let undelivered = link.undelivered.clone();
+        tokio::spawn(link.run(command_rx));
+        Self { commands, undelivered }
+    }
+
+    /// Ends the link without dropping the handle.
+    pub(crate) fn let_go(&mut self) {
+        self.commands = mpsc::channel(1).0;
+    }
+}
+
+impl Link {
+    pub(super) fn new(own_id: &PeerId, peer: Peer, context: LinkContext) -> Self {
         let polite = *own_id < peer.id;
         let sealing = context.seal.as_ref().map(|seal| Sealing::new(seal, own_id, &peer.id, context.terms()));
-        let link = Link {
+        Self {
             events: EventSender::new(context.events.clone(), context.leaving.clone(), context.over.clone()),
             chat: Chat::new(context.identity.clone()),
             negotiation: Negotiation::new(polite, context.candidates_max),
@@ -118,7 +131,7 @@ impl LinkHandle {
             idle_frames: TokenBucket::new(IDLE_FRAMES_BURST, IDLE_FRAME_INTERVAL, Instant::now()),
             offers: TokenBucket::new(OFFERS_BURST, OFFER_INTERVAL, Instant::now()),
             control_frames: TokenBucket::new(CONTROL_FRAMES_BURST, CONTROL_FRAME_INTERVAL, Instant::now()),
-            undelivered: undelivered.clone(),
+            undelivered: Arc::default(),
             leaving: false,
             peer_gone: false,
             peer_said_bye: false,
@@ -131,13 +144,6 @@ impl LinkHandle {
             told: peer.clone(),
             peer,
             context,
-        };
-        tokio::spawn(link.run(command_rx));
-        Self { commands, undelivered }
-    }
-
-    /// Ends the link without dropping the handle.
-    pub(crate) fn let_go(&mut self) {
-        self.commands = mpsc::channel(1).0;
+        }
     }
 }

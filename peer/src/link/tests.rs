@@ -61,9 +61,21 @@ fn end_changed(
     connection: ConnectionConfig,
     change: impl FnOnce(&mut LinkContext),
 ) -> End {
+    let (id, peer, mut context, events, notices) = beginning(own, other, connect_timeout, connection);
+    change(&mut context);
+    End { handle: LinkHandle::spawn(&id, peer, context), id, events, notices }
+}
+
+/// What a link starts with, and what it tells.
+fn beginning(
+    own: &str,
+    other: &str,
+    connect_timeout: Duration,
+    connection: ConnectionConfig,
+) -> (PeerId, Peer, LinkContext, mpsc::Receiver<Event>, mpsc::Receiver<(PeerId, Notice)>) {
     let (event_tx, events) = mpsc::channel(4096);
     let (notice_tx, notices) = mpsc::channel(64);
-    let mut context = LinkContext {
+    let context = LinkContext {
         identity: Introduction {
             room: "room".into(),
             session_ids: SessionIds::new(getrandom::u64().unwrap().to_be_bytes()),
@@ -84,7 +96,6 @@ fn end_changed(
         over: CancellationToken::new(),
         manual: false,
     };
-    change(&mut context);
     let id = PeerId::parse(own).unwrap();
     let peer = Peer {
         id: PeerId::parse(other).unwrap(),
@@ -92,8 +103,7 @@ fn end_changed(
         joined_at: std::time::SystemTime::UNIX_EPOCH,
         attached: true,
     };
-    let handle = LinkHandle::spawn(&id, peer, context);
-    End { id, handle, events, notices }
+    (id, peer, context, events, notices)
 }
 
 fn pair() -> Pair {

@@ -10,11 +10,11 @@ use crate::{Event, IdentityKey, Judgement, ShortString, Shown, Untrusted, connec
 #[derive(Default)]
 pub(super) struct Standing {
     /// On the channel that is open, or was last.
-    shown: Option<Shown>,
+    pub(super) shown: Option<Shown>,
     /// It is of the channel that is open.
     current: bool,
     /// The program knows the key.
-    known: bool,
+    pub(super) known: bool,
     /// The certificate that the last short string was of.
     compared: Option<Fingerprint>,
     /// The string of the channel that is open now.

@@ -7,7 +7,10 @@ use patchcord_proto::v1::{
 use prost::Message as _;
 
 use super::{super::handle::SEALED_BURST, *};
-use crate::seal::{Code, Guesses};
+use crate::{
+    Shown,
+    seal::{Code, Guesses},
+};
 
 /// An offer of a connection of its own.
 async fn offer() -> String {
@@ -94,4 +97,35 @@ async fn whoever_knows_the_locator_alone_is_told_of_once_and_answered_at_a_rate(
     a.settled().await;
     // A token comes back every quarter of a second.
     assert!((1..=SEALED_BURST as usize + 40).contains(&answers), "{answers} answers");
+}
+
+#[tokio::test]
+async fn only_a_description_that_is_used_says_whom_packets_go_to() {
+    let config = on_loopback(IceTransportPolicy::All);
+    let known = config.certificate.fingerprint();
+    let (id, peer, context, _events, _notices) = beginning("a", "b", PATIENCE, config);
+    let mut link = Link::new(&id, peer, context);
+    link.standing.known = true;
+    let (peer_id, display_name) = (link.peer_id.clone(), link.peer.display_name.clone());
+    link.standing.shown = Some(Shown { peer_id, display_name, key: None, certificate: known });
+    link.keep_to_trust().await;
+    let trusts = |link: &Link| (link.named.is_none(), link.context.connection.verified);
+    let other = offer().await;
+    link.refused = true;
+    link.remote_description(DescriptionKind::Offer, other.clone()).await;
+    link.remote_description(DescriptionKind::Answer, other.clone()).await;
+    assert_eq!(trusts(&link), (true, true), "it was ignored");
+    link.refused = false;
+    link.remote_description(DescriptionKind::Offer, other.clone()).await;
+    assert_eq!(trusts(&link), (false, false), "another certificate than the one that is known");
+    link.close(ConnectionState::Closed).await;
+    link.connect().await;
+    assert_eq!(trusts(&link), (true, true), "nobody has named another yet");
+    // An answer to some other offer.
+    let elsewhere = format!("{other}a=x-patchcord-answers:elsewhere\r\n");
+    link.remote_description(DescriptionKind::Answer, elsewhere).await;
+    assert_eq!(trusts(&link), (true, true));
+    let answer = other.replace("a=setup:actpass", "a=setup:active");
+    link.remote_description(DescriptionKind::Answer, answer).await;
+    assert_eq!(trusts(&link), (false, false));
 }
