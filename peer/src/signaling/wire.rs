@@ -50,7 +50,8 @@ pub(super) fn parse_peer(peer: v1::Peer) -> Option<Peer> {
 
 /// As much of it as fits.
 fn start(text: &str, bytes_max: usize) -> &str {
-    &text[..text.floor_char_boundary(bytes_max)]
+    let fits = (0..=text.len().min(bytes_max)).rev().find(|end| text.is_char_boundary(*end));
+    &text[..fits.unwrap_or(0)]
 }
 
 fn parse_ice_servers(servers: Vec<v1::IceServer>) -> Vec<IceServer> {
