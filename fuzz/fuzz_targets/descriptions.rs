@@ -4,7 +4,7 @@
 
 use libfuzzer_sys::fuzz_target;
 use patchcord_fuzz::steps;
-use patchcord_peer::fuzzing::{Negotiation, described, fingerprint, username_fragments};
+use patchcord_peer::fuzzing::{Negotiation, described, fingerprint, read_by_engine, username_fragments};
 
 const CANDIDATES_MAX: usize = 8;
 
@@ -38,10 +38,8 @@ fn gate(text: &str) {
     let Some((sdp, candidates)) = described(text) else { return };
     let count = |prefix: &str| sdp.lines().filter(|line| line.starts_with(prefix)).count();
     assert_eq!((count("m="), count("a=candidate"), count("o=")), (1, 0, 1));
-    assert_eq!(
-        (count("a=fingerprint:"), sdp.lines().count() + candidates <= 200),
-        (count("a=fingerprint:sha-256 ").max(1), true)
-    );
+    assert_eq!((count("a=fingerprint:"), sdp.lines().count() + candidates <= 200), (1, true));
+    assert!(matches!(read_by_engine(&sdp), None | Some((0, 1))), "the engine finds what the gate does not");
     assert!(sdp.lines().all(|line| line.len() <= 1024 && text.contains(line)));
     assert_eq!(described(&sdp), Some((sdp.clone(), 0)), "what passed passes unchanged");
 }

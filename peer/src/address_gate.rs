@@ -84,6 +84,11 @@ impl AddressGate {
         if permitted { Verdict::Permitted } else { Verdict::Refused }
     }
 
+    /// Whether it is one of those.
+    pub(crate) fn is_server(&self, address: SocketAddr) -> bool {
+        self.servers.contains(&canonical(address))
+    }
+
     /// Whether a datagram may go to an address, or come from there.
     pub(crate) fn permits(&self, address: SocketAddr) -> bool {
         let address = canonical(address);

@@ -25,11 +25,13 @@ use webrtc::{
 mod callbacks;
 mod certificate;
 mod gated;
+mod outgoing;
 mod path;
 mod settings;
 
 use callbacks::Callbacks;
 pub(crate) use certificate::{Certificate, Fingerprint};
+use outgoing::{without_related_address, without_related_addresses};
 use path::{Signaled, selected_path};
 use settings::{configuration, first_configuration, local_addresses, networks, settings};
 
@@ -222,7 +224,7 @@ impl Connection {
             .set_local_description(description)
             .await
             .map_err(|error| ("cannot set the local description", error))?;
-        Ok(sdp)
+        Ok(without_related_addresses(&sdp))
     }
 
     /// The next offer begins another ICE generation, on new sockets. Not the engine's own restart, which gathers
@@ -297,7 +299,7 @@ impl Connection {
             sdp_mid: Some("0".into()),
             sdp_m_line_index: Some(0),
             username_fragment: self.local_fragment.clone(),
-            ..candidate
+            candidate: without_related_address(&candidate.candidate),
         }
     }
 

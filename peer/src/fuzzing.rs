@@ -30,6 +30,15 @@ pub fn described(sdp: &str) -> Option<(String, usize)> {
     Some((described.sdp, described.candidates.len()))
 }
 
+/// How many candidates and fingerprints the engine itself finds in a description; none when it reads none.
+pub fn read_by_engine(sdp: &str) -> Option<(usize, usize)> {
+    let read = rtc::sdp::SessionDescription::try_from(sdp.to_owned()).ok()?;
+    let media = read.media_descriptions.iter().flat_map(|media| &media.attributes);
+    let attributes: Vec<_> = read.attributes.iter().chain(media).collect();
+    let count = |name| attributes.iter().filter(|attribute| attribute.key.trim() == name).count();
+    Some((count("candidate"), count("fingerprint")))
+}
+
 /// What may reach the engine of a candidate, of a peer of whom nothing is known or who is trusted.
 pub fn candidate_for_engine(candidate: &str, trusted: bool) -> Option<String> {
     let gate = AddressGate { verified: trusted, ..AddressGate::default() };

@@ -1,7 +1,7 @@
 //! Who somebody is from one room to the next: an Ed25519 key, proved on each channel ("wrtc/1 identity", chat.proto). Pure: no
 //! clock, no I/O.
 //!
-//! Invariant: a proof holds on one channel, between the two certificates that were shown there, and in one direction.
+//! Invariant: a proof holds between two sessions and the two certificates that they showed, and in one direction.
 
 use std::{cmp::Ordering, fmt, str::FromStr};
 

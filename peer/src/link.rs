@@ -19,8 +19,8 @@ use tokio::{
 };
 
 use crate::{
-    ConnectionReport, ConnectionState, DeliveryState, Event, IceServer, LeaveReason, MessageId, Path, Peer,
-    PeerId, ShortString, SignalingState,
+    ConnectionReport, ConnectionState, DeliveryState, IceServer, LeaveReason, MessageId, Path, Peer, PeerId,
+    ShortString, SignalingState,
     chat::{Chat, OutgoingFrame, OutgoingText},
     connection::{Connection, ConnectionEvent, EngineError, Fingerprint},
     negotiation::{Candidate, DescriptionKind, Negotiation},
@@ -145,8 +145,9 @@ struct Attempt {
 struct Link {
     /// As the user knows the peer.
     peer_id: PeerId,
-    /// As the user was told. Told from here alone, so that a new name comes before the texts written under it.
     peer: Peer,
+    /// The same as the user was told. Told from here alone, so that a new name comes before the texts written under it.
+    told: Peer,
     /// As the server knows us and the peer: whose is smaller is polite.
     own_id: PeerId,
     server_id: PeerId,
@@ -179,11 +180,12 @@ struct Link {
     remote_identity: Option<String>,
     /// The certificate that its last description named.
     named: Option<Fingerprint>,
-    /// Since the user wished for a connection.
+    /// Since the user last wished for a connection.
     violations: u32,
     /// What the peer may still make us handle.
     offers: TokenBucket,
     candidates: TokenBucket,
+    sealed_payloads: TokenBucket,
     idle_frames: TokenBucket,
     control_frames: TokenBucket,
     undelivered: Arc<AtomicUsize>,
@@ -319,16 +321,6 @@ impl Link {
             LeaveReason::Left => self.deadline = Some(Instant::now() + BYE_TIMEOUT),
             // It lost its signaling, which says nothing about the channel.
             _ => self.update(Peer { attached: false, ..self.peer.clone() }).await,
-        }
-    }
-
-    /// Tells the user what the peer is now, if that is new.
-    async fn update(&mut self, peer: Peer) {
-        if self.peer != peer {
-            self.peer = peer.clone();
-            let name = peer.display_name.clone();
-            self.events.send(Event::PeerUpdated(peer)).await;
-            self.judge_name(name).await;
         }
     }
 

@@ -91,7 +91,8 @@ pub struct ConnectionReport {
     pub since: Duration,
     /// What it runs over, once known.
     pub path: Option<Path>,
-    /// Whether it is known who the peer is: it proved that it knows the code of a sealed room, or [`Room::compared`] told.
+    /// Whether it is known who the peer is: it proved that it knows the code of a sealed room, [`Room::compared`] told, or the
+    /// program judged it [`Judgement::Known`](crate::Judgement::Known); and it is not held.
     pub verified: bool,
     /// From its first step to the open channel, once open.
     pub opened_in: Option<Duration>,

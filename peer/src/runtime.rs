@@ -94,6 +94,8 @@ impl Runtime for SettlingRuntime {
         let _ = options.set_recv_buffer_size(SOCKET_BUFFER_BYTES);
         let _ = options.set_send_buffer_size(SOCKET_BUFFER_BYTES);
         let socket = self.tokio.wrap_udp_socket(socket)?;
+        // The engine takes new sockets for each ICE generation, and for nothing else.
+        lock(&self.sources).begin_generation();
         Ok(Arc::new(GuardedSocket {
             socket,
             channel_open: self.channel_open.clone(),
@@ -159,7 +161,7 @@ impl GuardedSocket {
         }
         if lock(&self.flight).sent(datagram, destination, tokio::time::Instant::now()) {
             let (flight, channel_open) = (self.flight.clone(), self.channel_open.clone());
-            tokio::spawn(resend(Arc::downgrade(&self.socket), flight, channel_open));
+            tokio::spawn(resend(Arc::downgrade(&self.socket), flight, channel_open, self.gate.clone()));
         }
     }
 
@@ -201,11 +203,14 @@ impl AsyncUdpSocket for GuardedSocket {
     }
 
     fn poll_send(&self, context: &mut Context<'_>, transmit: &Transmit<'_>) -> Poll<io::Result<usize>> {
-        if !self.gate.lock().permits(transmit.destination) {
+        let (permitted, is_server) = {
+            let gate = self.gate.lock();
+            (gate.permits(transmit.destination), gate.is_server(transmit.destination))
+        };
+        if !permitted || !self.sources().sends(transmit.contents, transmit.destination, is_server) {
             // As if the network had lost it: the engine may have been told of the address by a check from there.
             return Poll::Ready(Ok(transmit.contents.len()));
         }
-        self.sources().sent(transmit.contents, transmit.destination);
         self.flight_sent(transmit.contents, transmit.destination);
         self.socket.poll_send(context, transmit)
     }
@@ -254,6 +259,7 @@ async fn resend(
     socket: Weak<dyn AsyncUdpSocket>,
     flight: Arc<Mutex<HandshakeFlight>>,
     channel_open: Arc<AtomicBool>,
+    gate: Arc<parking_lot::Mutex<AddressGate>>,
 ) {
     loop {
         let Some(due) = lock(&flight).due() else { return };
@@ -264,6 +270,10 @@ async fn resend(
         }
         let datagrams = lock(&flight).resend(tokio::time::Instant::now());
         for (contents, destination) in &datagrams {
+            // What was permitted when it first went out need not be any more.
+            if !gate.lock().permits(*destination) {
+                continue;
+            }
             let transmit =
                 Transmit { destination: *destination, ecn: None, contents, segment_size: None, src_ip: None };
             // One that cannot go out now is as good as lost; the next time follows.
@@ -330,5 +340,23 @@ mod tests {
             assert_eq!(runtime.quiet_passes.load(Relaxed), 0);
         };
         DRIVER.scope((), driver).await;
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_handshake_goes_out_again_only_to_where_packets_may_still_go() {
+        let (peer, socket) =
+            (tokio::net::UdpSocket::bind("127.0.0.1:0"), std::net::UdpSocket::bind("127.0.0.1:0"));
+        let (peer, socket) = (peer.await.unwrap(), socket.unwrap());
+        socket.set_nonblocking(true).unwrap();
+        let socket: Arc<dyn AsyncUdpSocket> = TokioRuntime.wrap_udp_socket(socket).unwrap();
+        for (loopback, expected) in [(false, 0), (true, 5)] {
+            let gate = Arc::new(parking_lot::Mutex::new(AddressGate { loopback, ..AddressGate::default() }));
+            let flight = Arc::<Mutex<HandshakeFlight>>::default();
+            lock(&flight).sent(&[22], peer.local_addr().unwrap(), tokio::time::Instant::now());
+            resend(Arc::downgrade(&socket), flight, Arc::default(), gate).await;
+            let mut datagram = [0; 8];
+            let received = std::iter::from_fn(|| peer.try_recv(&mut datagram).ok()).count();
+            assert_eq!(received, expected);
+        }
     }
 }

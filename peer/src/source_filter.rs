@@ -1,17 +1,28 @@
 //! From whom DTLS may come: only from addresses that answered one of our connectivity checks. The engine takes
-//! it from anybody once a pair is selected, so that a stranger who guesses the port could race the handshake.
+//! it from anybody once a pair is selected, so that a stranger who guesses the port could race the handshake. And how many
+//! checks go where nobody answers: the engine asks each pair 500 times, and a peer makes as many pairs as it likes.
 //! Pure: it is told what goes out and asked about what comes in.
 
 use std::{
-    collections::{HashSet, VecDeque},
+    collections::{HashMap, VecDeque},
     net::SocketAddr,
 };
 
-/// Checks that wait for their answer; older ones are forgotten.
-const CHECKS_MAX: usize = 1024;
+/// Checks that wait for their answer; older ones are forgotten. Each of [`UNANSWERED_MAX`] destinations gets 50 a second, and
+/// even a path over satellites answers within a second and a half.
+const CHECKS_MAX: usize = 8192;
 
 /// Addresses that answered; a pair of peers has a handful.
 const ANSWERED_MAX: usize = 256;
+
+/// Destinations that never answered, in one ICE generation; one more gets no check. An honest peer has no more candidates than
+/// the 64 that are taken, and some that are peer-reflexive.
+const UNANSWERED_MAX: usize = 100;
+
+/// Checks that each of them gets as often as the engine likes, two seconds' worth of one socket; then one in so many, for a
+/// peer that begins later. It is a prime above the number of our sockets, so that each has its turn.
+const EAGER_CHECKS: u32 = 100;
+const LATER_ONE_IN: u32 = 11;
 
 const MAGIC_COOKIE: [u8; 4] = [0x21, 0x12, 0xA4, 0x42];
 const BINDING_REQUEST: [u8; 2] = [0x00, 0x01];
@@ -23,30 +34,77 @@ type TransactionId = [u8; 12];
 /// What one connection knows of where it may be spoken to from.
 #[derive(Debug, Default)]
 pub(crate) struct SourceFilter {
-    checks: VecDeque<(TransactionId, SocketAddr)>,
-    answered: HashSet<SocketAddr>,
+    checks: HashMap<TransactionId, SocketAddr>,
+    /// The same, oldest first.
+    order: VecDeque<TransactionId>,
+    /// With the number of the answer that came last.
+    answered: HashMap<SocketAddr, u64>,
+    answers: u64,
+    /// How many checks went, or were to go, to whoever has not answered.
+    unanswered: HashMap<SocketAddr, u32>,
+    refused: u64,
 }
 
 impl SourceFilter {
-    /// A datagram goes to `destination`.
-    pub(crate) fn sent(&mut self, datagram: &[u8], destination: SocketAddr) {
-        if let Some(transaction_id) = binding(datagram, BINDING_REQUEST) {
-            if self.checks.len() >= CHECKS_MAX {
-                self.checks.pop_front();
-            }
-            self.checks.push_back((transaction_id, destination));
+    /// What was asked in vain in an ICE generation says nothing about the next.
+    pub(crate) fn begin_generation(&mut self) {
+        self.unanswered.clear();
+    }
+
+    /// A datagram is about to go to `destination`; says whether it may.
+    pub(crate) fn sends(&mut self, datagram: &[u8], destination: SocketAddr, is_server: bool) -> bool {
+        let Some(transaction_id) = binding(datagram, BINDING_REQUEST) else { return true };
+        // The socket had no room for it before.
+        if self.checks.get(&transaction_id) == Some(&destination) {
+            return true;
         }
+        let is_free = is_server || self.answered.contains_key(&destination);
+        if !is_free && !self.may_ask(destination) {
+            self.refused += 1;
+            if self.refused.is_power_of_two() {
+                tracing::debug!(refused = self.refused, "checks that nobody answers are held back");
+            }
+            return false;
+        }
+        if self.order.len() >= CHECKS_MAX
+            && let Some(oldest) = self.order.pop_front()
+        {
+            self.checks.remove(&oldest);
+        }
+        if self.checks.insert(transaction_id, destination).is_none() {
+            self.order.push_back(transaction_id);
+        }
+        true
+    }
+
+    fn may_ask(&mut self, destination: SocketAddr) -> bool {
+        if self.unanswered.len() >= UNANSWERED_MAX && !self.unanswered.contains_key(&destination) {
+            return false;
+        }
+        let asked = self.unanswered.entry(destination).or_default();
+        *asked = asked.saturating_add(1);
+        *asked <= EAGER_CHECKS || asked.is_multiple_of(LATER_ONE_IN)
     }
 
     /// Whether a datagram from `source` may reach the engine.
     pub(crate) fn admits(&mut self, datagram: &[u8], source: SocketAddr) -> bool {
         if let Some(transaction_id) = binding(datagram, BINDING_SUCCESS)
-            && self.checks.contains(&(transaction_id, source))
-            && self.answered.len() < ANSWERED_MAX
+            && self.checks.get(&transaction_id) == Some(&source)
         {
-            self.answered.insert(source);
+            self.answer(source);
         }
-        !is_dtls(datagram) || self.answered.contains(&source)
+        !is_dtls(datagram) || self.answered.contains_key(&source)
+    }
+
+    /// The selected pair is asked all the time, so that it is never the one that is forgotten.
+    fn answer(&mut self, source: SocketAddr) {
+        self.unanswered.remove(&source);
+        self.answers += 1;
+        self.answered.insert(source, self.answers);
+        if self.answered.len() > ANSWERED_MAX {
+            let oldest = self.answered.iter().min_by_key(|(_, answer)| **answer).map(|(source, _)| *source);
+            oldest.map(|oldest| self.answered.remove(&oldest));
+        }
     }
 }
 
@@ -81,7 +139,7 @@ mod tests {
         let mut filter = SourceFilter::default();
         let client_hello = [22, 254, 253];
         assert!(!filter.admits(&client_hello, address(1)));
-        filter.sent(&stun(BINDING_REQUEST, 7), address(1));
+        filter.sends(&stun(BINDING_REQUEST, 7), address(1), false);
         assert!(!filter.admits(&client_hello, address(1)), "asked is not answered");
         assert!(filter.admits(&stun(BINDING_SUCCESS, 7), address(1)));
         assert!(filter.admits(&client_hello, address(1)));
@@ -91,7 +149,7 @@ mod tests {
     #[test]
     fn an_answer_that_was_not_asked_for_opens_nothing() {
         let mut filter = SourceFilter::default();
-        filter.sent(&stun(BINDING_REQUEST, 7), address(1));
+        filter.sends(&stun(BINDING_REQUEST, 7), address(1), false);
         filter.admits(&stun(BINDING_SUCCESS, 8), address(1));
         filter.admits(&stun(BINDING_SUCCESS, 7), address(2));
         for source in [address(1), address(2)] {
@@ -107,16 +165,53 @@ mod tests {
         }
     }
 
+    fn check(number: u32) -> Vec<u8> {
+        let mut request = stun(BINDING_REQUEST, 0);
+        request[8..12].copy_from_slice(&number.to_be_bytes());
+        request
+    }
+
     #[test]
-    fn it_stays_within_its_bounds() {
+    fn it_stays_within_its_bounds_and_forgets_whoever_answered_longest_ago() {
         let mut filter = SourceFilter::default();
-        for port in 1..=5000 {
-            let mut request = stun(BINDING_REQUEST, 0);
-            request[8..10].copy_from_slice(&u16::to_be_bytes(port));
-            filter.sent(&request, address(port));
+        for number in 1..=20_000 {
+            let destination = address(number as u16);
+            let mut request = check(number);
+            assert!(filter.sends(&request, destination, false), "whoever answers is asked");
             request[..2].copy_from_slice(&BINDING_SUCCESS);
-            filter.admits(&request, address(port));
+            filter.admits(&request, destination);
+            // The selected pair goes on.
+            let mut consent = check(1_000_000 + number);
+            filter.sends(&consent, address(1), false);
+            consent[..2].copy_from_slice(&BINDING_SUCCESS);
+            filter.admits(&consent, address(1));
+            assert!(filter.admits(&[22], destination) && filter.admits(&[22], address(1)));
         }
-        assert_eq!((filter.checks.len(), filter.answered.len()), (CHECKS_MAX, ANSWERED_MAX));
+        assert_eq!((filter.checks.len(), filter.order.len()), (CHECKS_MAX, CHECKS_MAX));
+        assert_eq!((filter.answered.len(), filter.unanswered.len()), (ANSWERED_MAX, 0));
+        assert!(!filter.admits(&[22], address(2)));
+    }
+
+    #[test]
+    fn whoever_never_answers_gets_few_checks_and_only_so_many_destinations_any() {
+        // The engine asks each of them 500 times on one socket.
+        let ask = |filter: &mut SourceFilter, port: u16, is_server: bool| {
+            let number = u32::from(port) * 1000;
+            (number..number + 500)
+                .filter(|number| filter.sends(&check(*number), address(port), is_server))
+                .count()
+        };
+        let mut filter = SourceFilter::default();
+        assert_eq!(ask(&mut filter, 1, false), 100 + 36);
+        let asked = (2..=1000).filter(|port| ask(&mut filter, *port, false) > 0).count();
+        assert_eq!(asked, UNANSWERED_MAX - 1);
+        assert_eq!(ask(&mut filter, 3478, true), 500, "servers are apart");
+        filter.begin_generation();
+        assert_eq!(ask(&mut filter, 2000, false), 100 + 36);
+        // Later checks go from each socket in turn.
+        let sockets =
+            (0..800_u32).filter(|number| filter.sends(&check(9_000_000 + number), address(3), false));
+        let later: std::collections::BTreeSet<_> = sockets.skip(100).map(|number| number % 8).collect();
+        assert_eq!(later.len(), 8);
     }
 }

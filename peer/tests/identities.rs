@@ -171,11 +171,27 @@ async fn a_name_that_is_taken_on_an_open_channel_holds_and_another_does_not_rele
     eve.room.set_display_name("bo").await.unwrap();
     ana.until(|event| judged(event) == Some((key(3), Judgement::Held))).await;
     say(&eve, "as bo").await;
-    eve.room.set_display_name("somebody").await.unwrap();
-    ana.until(|event| matches!(event, Event::PeerUpdated(peer) if peer.display_name.as_raw() == "somebody"))
-        .await;
-    ana.until(|event| judged(event) == Some((key(3), Judgement::Held))).await;
+    for name in ["somebody", "bo", "somebody else"] {
+        eve.room.set_display_name(name).await.unwrap();
+        ana.until(|event| judged(event) == Some((key(3), Judgement::Held))).await;
+    }
     assert_eq!(texts(&ana), ["as eve"]);
+    assert_eq!(names(&ana), ["bo"], "it does not speak through its name");
+
+    opinion.set(Judgement::New);
+    let eve_id = eve.id();
+    ana.room.judge_again(eve_id).await.unwrap();
+    has_text(&mut ana, "as bo").await;
+    assert_eq!(names(&ana), ["bo", "somebody else"]);
+}
+
+/// What others called themselves, beside the first time.
+fn names(member: &Member) -> Vec<&str> {
+    let names = member.seen.iter().filter_map(|event| match event {
+        Event::PeerUpdated(peer) => Some(peer.display_name.as_raw()),
+        _ => None,
+    });
+    names.collect()
 }
 
 #[tokio::test]

@@ -187,12 +187,7 @@ fn host(peer: usize) -> String {
 /// Servers, one after the other; each ends when it is told to.
 async fn serve(cuts: Cuts, drain: Arc<Notify>) -> turmoil::Result {
     loop {
-        let config = Config {
-            no_admin: true,
-            grace_time_s: GRACE_TIME_S,
-            // More than the connections that a peer makes while the network is broken.
-            ..Config::default()
-        };
+        let config = Config { no_admin: true, grace_time_s: GRACE_TIME_S, ..Config::default() };
         let (connections, accepting) = listen(cuts.clone()).await?;
         let accepting = tokio::spawn(accepting);
         let told = Arc::clone(&drain);

@@ -107,6 +107,28 @@ impl Link {
         self.update(Peer { display_name, ..self.peer.clone() }).await;
     }
 
+    /// The peer is this now.
+    pub(super) async fn update(&mut self, peer: Peer) {
+        if self.peer != peer {
+            self.peer = peer;
+            self.tell_peer().await;
+            self.judge_name(self.peer.display_name.clone()).await;
+        }
+    }
+
+    /// Tells the user what the peer is now, if that is new. One that is held could speak through its names: the last one is
+    /// told when it is released.
+    pub(super) async fn tell_peer(&mut self) {
+        let mut peer = self.peer.clone();
+        if self.chat.is_held() {
+            peer.display_name = self.told.display_name.clone();
+        }
+        if self.told != peer {
+            self.told = peer.clone();
+            self.events.send(Event::PeerUpdated(peer)).await;
+        }
+    }
+
     /// Own texts that will not be delivered.
     pub(super) async fn fail(&mut self, message_ids: Vec<MessageId>) {
         self.undelivered.fetch_sub(message_ids.len(), Relaxed);

@@ -8,23 +8,36 @@ use super::{Attempt, Link, Notice, PATH_INTERVAL};
 use crate::{
     ConnectionState, ConnectionStep, Event, ProblemCode,
     candidate_gate::candidate_type,
-    connection::{Connection, ConnectionEvent, EngineError},
+    connection::{Connection, ConnectionEvent, EngineError, Fingerprint},
     negotiation::{
         Candidate, DescriptionKind, Input, Negotiation, Output, connection_identity, username_fragments,
     },
+    sdp_gate,
 };
+
+/// Why something was not carried out.
+enum Failure {
+    Ours(EngineError),
+    /// The engine does not take what the peer described.
+    Theirs(EngineError),
+}
+
+impl From<EngineError> for Failure {
+    fn from(error: EngineError) -> Self {
+        Self::Ours(error)
+    }
+}
 
 impl Link {
     /// The user's or the policy's wish for a connection.
     pub(super) async fn connect(&mut self) {
-        self.violations = 0;
         if let Some(recovery) = &mut self.recovery {
             return recovery.hurry(Instant::now());
         }
         if self.state == ConnectionState::Failed {
             self.close(ConnectionState::Failed).await;
         }
-        if self.begin().await {
+        if self.begin(None).await {
             self.negotiate(Input::Connect).await;
         }
     }
@@ -38,7 +51,7 @@ impl Link {
     }
 
     /// The peer has described its side, within the rules.
-    pub(super) async fn described(&mut self, kind: DescriptionKind, sdp: String) {
+    pub(super) async fn described(&mut self, kind: DescriptionKind, sdp: String, named: Fingerprint) {
         if kind == DescriptionKind::Offer {
             let offered = connection_identity(&sdp);
             if offered.is_some() && offered == self.abandoned {
@@ -57,7 +70,7 @@ impl Link {
             if let Some(recovery) = &mut self.recovery {
                 recovery.peer_tries(Instant::now());
             }
-            if !self.begin().await {
+            if !self.begin(Some(named)).await {
                 return;
             }
         } else {
@@ -66,14 +79,16 @@ impl Link {
         self.negotiate(Input::RemoteDescription { kind, sdp }).await;
     }
 
-    /// Makes a connection unless there is one; says whether there is one now.
-    pub(super) async fn begin(&mut self) -> bool {
+    /// Makes a connection unless there is one; says whether there is one now. `named` is the certificate in the peer's offer
+    /// that begins it.
+    pub(super) async fn begin(&mut self, named: Option<Fingerprint>) -> bool {
         if self.attempt.is_some() {
             return true;
         }
         if self.refused {
             return false;
         }
+        self.name(named).await;
         if self.lacks_relay().await {
             return false;
         }
@@ -132,13 +147,17 @@ impl Link {
                     Ok(None) => {}
                     // Only ever the last output, so nothing after it is overtaken.
                     Ok(again) => next = again,
-                    Err(error) => return self.refused(error).await,
+                    Err(Failure::Ours(error)) => return self.refused(error).await,
+                    Err(Failure::Theirs(error)) => return self.description_refused(error).await,
                 }
             }
         }
     }
 
-    async fn carry_out(&mut self, output: Output) -> Result<Option<Input>, EngineError> {
+    async fn carry_out(&mut self, output: Output) -> Result<Option<Input>, Failure> {
+        if let Output::SetRemoteDescription { kind, sdp } = output {
+            return self.set_remote(kind, sdp).await.map(|()| None);
+        }
         let Some(attempt) = &mut self.attempt else { return Ok(None) };
         let connection = &mut attempt.connection;
         match output {
@@ -154,16 +173,6 @@ impl Link {
             }
             Output::RestartIce => connection.restart_ice(),
             Output::Rollback => connection.rollback().await?,
-            Output::SetRemoteDescription { kind, sdp } => {
-                self.remote_identity = connection_identity(&sdp);
-                let fragments = username_fragments(&sdp);
-                let known = std::mem::replace(&mut attempt.remote_fragments, fragments);
-                // The peer begins another ICE generation.
-                if kind == DescriptionKind::Offer && !known.is_empty() && known != attempt.remote_fragments {
-                    attempt.candidate_told = [false; 2];
-                }
-                connection.set_remote(kind, sdp).await?;
-            }
             Output::AddCandidate(candidate) => {
                 if let Some(kind) = candidate_type(&candidate.candidate)
                     && !std::mem::replace(&mut attempt.candidate_told[1], true)
@@ -183,8 +192,23 @@ impl Link {
                 self.say_description(kind, sdp).await;
             }
             Output::SendCandidate(candidate) => self.say_candidate(candidate).await,
+            Output::SetRemoteDescription { .. } => {}
         }
         Ok(None)
+    }
+
+    async fn set_remote(&mut self, kind: DescriptionKind, sdp: String) -> Result<(), Failure> {
+        // What passed the gate passes it again, unchanged.
+        self.name(sdp_gate::check(&sdp).ok().map(|described| described.fingerprint)).await;
+        let Some(attempt) = &mut self.attempt else { return Ok(()) };
+        self.remote_identity = connection_identity(&sdp);
+        let fragments = username_fragments(&sdp);
+        let known = std::mem::replace(&mut attempt.remote_fragments, fragments);
+        // The peer begins another ICE generation.
+        if kind == DescriptionKind::Offer && !known.is_empty() && known != attempt.remote_fragments {
+            attempt.candidate_told = [false; 2];
+        }
+        attempt.connection.set_remote(kind, sdp).await.map_err(Failure::Theirs)
     }
 
     pub(super) async fn connection_event(&mut self, event: ConnectionEvent) {
@@ -256,6 +280,7 @@ impl Link {
         self.outgoing = None;
         let was_open = self.chat.is_open();
         self.chat.channel_closed();
+        self.forget_string();
         let Some(attempt) = self.attempt.take() else { return };
         attempt.connection.close().await;
         self.path = None;

@@ -1,6 +1,6 @@
 //! What a link says and does when its connection cannot be had: one sentence with the next step.
 
-use super::Link;
+use super::{Link, gating::VIOLATIONS_MAX};
 use crate::{
     ConnectionState, ConnectionStep, Event, IceTransportPolicy, ProblemCode, connection::EngineError,
 };
@@ -17,6 +17,16 @@ impl Link {
         self.problem(ProblemCode::PeerMisbehaved, format!("what the peer sent cannot be used: {error}"))
             .await;
         self.close(ConnectionState::Failed).await;
+    }
+
+    /// A description that passed its gate and that the engine does not take. While a lost connection is to come back one may
+    /// only be of another time; more of them are not.
+    pub(super) async fn description_refused(&mut self, error: EngineError) {
+        if self.recovery.is_some() && self.violations + 1 < VIOLATIONS_MAX {
+            self.violations += 1;
+            return self.refused(error).await;
+        }
+        self.misbehaved(&format!("its session description cannot be used: {error}")).await;
     }
 
     /// Ends the connection with a peer that breaks the rules; the rest of the room goes on.

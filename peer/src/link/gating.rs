@@ -3,15 +3,16 @@
 
 use tokio::time::Instant;
 
-use super::{Link, sealing::sha_256};
+use super::Link;
 use crate::{
     IceTransportPolicy, IpPolicy,
-    negotiation::{Candidate, DescriptionKind, Input, fingerprint},
+    connection::Fingerprint,
+    negotiation::{Candidate, DescriptionKind, Input},
     sdp_gate::{self, Described},
 };
 
 /// Violations of one peer that are told; then it is not answered until the user wishes so.
-const VIOLATIONS_MAX: u32 = 3;
+pub(super) const VIOLATIONS_MAX: u32 = 3;
 
 impl Link {
     /// A description of the peer, in clear or opened.
@@ -29,10 +30,11 @@ impl Link {
             DescriptionKind::Offer | DescriptionKind::Answer => {}
         }
         match sdp_gate::check(&sdp) {
-            Ok(Described { sdp, candidates }) => {
-                self.named = fingerprint(&sdp).and_then(|value| sha_256(&value));
-                self.keep_to_trust().await;
-                self.described(kind, sdp).await;
+            Ok(Described { fingerprint, .. }) if !self.is_bound(fingerprint) => {
+                self.misbehaved("it describes another certificate than the one that it proved").await;
+            }
+            Ok(Described { sdp, fingerprint, candidates }) => {
+                self.described(kind, sdp, fingerprint).await;
                 for candidate in candidates {
                     self.remote_candidate(candidate).await;
                 }
@@ -59,6 +61,12 @@ impl Link {
         }
     }
 
+    /// The user, and no policy, wants the peer to be connected: what it did is told anew.
+    pub(super) fn forgive(&mut self) {
+        self.violations = 0;
+        self.forget_told();
+    }
+
     /// Nobody is trusted but under the certificate that was verified.
     fn trusts(&self) -> bool {
         let known = self.verified_certificate();
@@ -67,14 +75,28 @@ impl Link {
         self.sealing.is_some() || (self.is_verified() && !is_other)
     }
 
+    /// A description that is about to be used names this certificate; none when the first one is ours.
+    pub(super) async fn name(&mut self, certificate: Option<Fingerprint>) {
+        self.named = certificate;
+        // Another path is not asked for: what is negotiated right now takes it.
+        self.adopt_trust().await;
+    }
+
     /// Whether the peer is trusted may have changed, and with it where packets may go.
     pub(super) async fn keep_to_trust(&mut self) {
+        if self.adopt_trust().await && self.chat.is_open() {
+            self.restart_ice().await;
+        }
+    }
+
+    /// Says whether there may be another path now.
+    async fn adopt_trust(&mut self) -> bool {
         let trusts = self.trusts();
         let config = &mut self.context.connection;
         if std::mem::replace(&mut config.verified, trusts) == trusts {
-            return;
+            return false;
         }
-        let Some(attempt) = &mut self.attempt else { return };
+        let Some(attempt) = &mut self.attempt else { return false };
         let was_confined =
             config.ip_policy == IpPolicy::Relay && config.ice_transport_policy == IceTransportPolicy::All;
         let another_path = was_confined || attempt.connection.withheld() > 0;
@@ -82,9 +104,7 @@ impl Link {
             tracing::debug!(peer_id = %self.peer_id, %error, "the connection keeps its addresses");
         }
         attempt.connection.reconsider_withheld().await;
-        if another_path && self.chat.is_open() {
-            self.restart_ice().await;
-        }
+        another_path
     }
 
     /// To be put behind what failed.

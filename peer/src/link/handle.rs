@@ -33,6 +33,11 @@ const OFFER_INTERVAL: Duration = Duration::from_secs(1);
 const CANDIDATES_BURST: u32 = 256;
 const CANDIDATE_INTERVAL: Duration = Duration::from_secs(1);
 
+/// Each is an answer or a problem, from whoever knows the locator. What the buckets above allow, sealed, and the exchanges
+/// before it fit into one burst: one payload that is ignored ends an exchange.
+pub(super) const SEALED_BURST: u32 = OFFERS_BURST + CANDIDATES_BURST + 64;
+const SEALED_INTERVAL: Duration = Duration::from_millis(250);
+
 /// Frames that bring nothing: an honest peer repeats what was lost with a channel, and what it acknowledges.
 const IDLE_FRAMES_BURST: u32 = 4096;
 const IDLE_FRAME_INTERVAL: Duration = Duration::from_millis(20);
@@ -84,10 +89,23 @@ pub(crate) struct LinkHandle {
 impl LinkHandle {
     pub(crate) fn spawn(own_id: &PeerId, peer: Peer, context: LinkContext) -> Self {
         let (commands, command_rx) = mpsc::channel(COMMANDS_MAX);
-        let undelivered = Arc::<AtomicUsize>::default();
+        let link = Link::new(own_id, peer, context);
+        let undelivered = link.undelivered.clone();
+        tokio::spawn(link.run(command_rx));
+        Self { commands, undelivered }
+    }
+
+    /// Ends the link without dropping the handle.
+    pub(crate) fn let_go(&mut self) {
+        self.commands = mpsc::channel(1).0;
+    }
+}
+
+impl Link {
+    pub(super) fn new(own_id: &PeerId, peer: Peer, context: LinkContext) -> Self {
         let polite = *own_id < peer.id;
         let sealing = context.seal.as_ref().map(|seal| Sealing::new(seal, own_id, &peer.id, context.terms()));
-        let link = Link {
+        Self {
             events: EventSender::new(context.events.clone(), context.leaving.clone(), context.over.clone()),
             chat: Chat::new(context.identity.clone()),
             negotiation: Negotiation::new(polite, context.candidates_max),
@@ -109,10 +127,11 @@ impl LinkHandle {
             named: None,
             violations: 0,
             candidates: TokenBucket::new(CANDIDATES_BURST, CANDIDATE_INTERVAL, Instant::now()),
+            sealed_payloads: TokenBucket::new(SEALED_BURST, SEALED_INTERVAL, Instant::now()),
             idle_frames: TokenBucket::new(IDLE_FRAMES_BURST, IDLE_FRAME_INTERVAL, Instant::now()),
             offers: TokenBucket::new(OFFERS_BURST, OFFER_INTERVAL, Instant::now()),
             control_frames: TokenBucket::new(CONTROL_FRAMES_BURST, CONTROL_FRAME_INTERVAL, Instant::now()),
-            undelivered: undelivered.clone(),
+            undelivered: Arc::default(),
             leaving: false,
             peer_gone: false,
             peer_said_bye: false,
@@ -122,15 +141,9 @@ impl LinkHandle {
             own_id: own_id.clone(),
             server_id: peer.id.clone(),
             peer_id: peer.id.clone(),
+            told: peer.clone(),
             peer,
             context,
-        };
-        tokio::spawn(link.run(command_rx));
-        Self { commands, undelivered }
-    }
-
-    /// Ends the link without dropping the handle.
-    pub(crate) fn let_go(&mut self) {
-        self.commands = mpsc::channel(1).0;
+        }
     }
 }

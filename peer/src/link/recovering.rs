@@ -72,7 +72,7 @@ impl Link {
                 self.timeline.add(ConnectionStep::NewConnection(number));
                 self.abandoned = self.remote_identity.take().or(self.abandoned.take());
                 self.close_connection(ConnectionState::Disconnected).await;
-                if self.begin().await {
+                if self.begin(None).await {
                     self.negotiate(Input::Connect).await;
                 }
             }

@@ -39,7 +39,7 @@ impl Link {
         // The peer may wait for an answer that was lost: what we offer then is in its place.
         let negotiation = self.negotiation.successor();
         self.close(ConnectionState::New).await;
-        if self.begin().await {
+        if self.begin(None).await {
             self.negotiation = negotiation;
             self.negotiate(Input::Connect).await;
         }

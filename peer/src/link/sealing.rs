@@ -8,6 +8,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use parking_lot::Mutex;
 use patchcord_proto::v1::{Negotiation, NegotiationCandidate, negotiation::Message, sealed_refusal::Reason};
+use tokio::time::Instant;
 
 use super::{Link, Notice};
 use crate::{
@@ -35,6 +36,8 @@ pub(super) struct Sealing {
     waiting: Option<Input>,
     /// The user was told that this peer does not know the code.
     told: bool,
+    /// The same of each way an exchange ends for good.
+    told_broken: Vec<Broken>,
 }
 
 impl Sealing {
@@ -45,6 +48,7 @@ impl Sealing {
             theirs: None,
             waiting: None,
             told: false,
+            told_broken: Vec::new(),
         }
     }
 
@@ -116,6 +120,10 @@ impl Link {
     }
 
     pub(super) async fn sealed(&mut self, payload: Bytes) {
+        if !self.sealed_payloads.take(Instant::now()) {
+            tracing::debug!(peer_id = %self.peer_id, "ignored a sealed payload: they come too fast");
+            return;
+        }
         let Some(sealing) = &mut self.sealing else {
             let message =
                 "this peer wants a sealed room, which needs a code: join with it, or ask for an open room";
@@ -157,8 +165,8 @@ impl Link {
 
     async fn opened_message(&mut self, negotiation: Negotiation) {
         match negotiation.message {
-            Some(Message::Offer(sdp)) => self.opened_description(DescriptionKind::Offer, sdp).await,
-            Some(Message::Answer(sdp)) => self.opened_description(DescriptionKind::Answer, sdp).await,
+            Some(Message::Offer(sdp)) => self.remote_description(DescriptionKind::Offer, sdp).await,
+            Some(Message::Answer(sdp)) => self.remote_description(DescriptionKind::Answer, sdp).await,
             Some(Message::Candidate(candidate)) => {
                 let NegotiationCandidate { candidate, sdp_mid, sdp_m_line_index, username_fragment } =
                     candidate;
@@ -170,14 +178,10 @@ impl Link {
         }
     }
 
-    async fn opened_description(&mut self, kind: DescriptionKind, sdp: String) {
-        let bound =
-            self.sealing.as_ref().and_then(|sealing| sealing.theirs.as_ref()).map(|terms| terms.fingerprint);
-        let named = crate::negotiation::fingerprint(&sdp).and_then(|value| sha_256(&value));
-        if named.is_none() || named != bound {
-            return self.misbehaved("it describes another certificate than the one that it proved").await;
-        }
-        self.remote_description(kind, sdp).await;
+    /// Whether a description may name this certificate: in a sealed room, only the one that was bound to the exchange.
+    pub(super) fn is_bound(&self, named: Fingerprint) -> bool {
+        let bound = |sealing: &Sealing| sealing.theirs.as_ref().map(|terms| terms.fingerprint);
+        self.sealing.as_ref().is_none_or(|sealing| bound(sealing) == Some(named))
     }
 
     /// Whether the peer showed the certificate that it proved, as it has to in a sealed room.
@@ -220,9 +224,28 @@ impl Link {
             }
         };
         self.begin_exchange_anew();
-        self.problem(ProblemCode::OtherCode, message.into()).await;
+        // Whoever knows no more than the locator can bring it about as often as it likes.
+        if self.is_news(broken) {
+            self.problem(ProblemCode::OtherCode, message.into()).await;
+        }
         if !self.chat.is_open() {
             self.close(ConnectionState::Failed).await;
+        }
+    }
+
+    fn is_news(&mut self, broken: Broken) -> bool {
+        let Some(sealing) = &mut self.sealing else { return false };
+        let told = sealing.told_broken.contains(&broken);
+        if !told {
+            sealing.told_broken.push(broken);
+        }
+        !told
+    }
+
+    /// What was told of this peer's exchanges is told again when it happens again.
+    pub(super) fn forget_told(&mut self) {
+        if let Some(sealing) = &mut self.sealing {
+            sealing.told_broken.clear();
         }
     }
 
@@ -241,41 +264,8 @@ impl Link {
         let fresh = Sealing::new(context, &self.own_id, &self.server_id, self.context.terms());
         if let Some(sealing) = &mut self.sealing {
             let (theirs, waiting, told) = (sealing.theirs.take(), sealing.waiting.take(), sealing.told);
-            *sealing = Sealing { theirs, waiting, told, ..fresh };
-        }
-    }
-}
-
-/// The value of `a=fingerprint` (RFC 8122), if it is a SHA-256.
-pub(super) fn sha_256(value: &str) -> Option<Fingerprint> {
-    let (algorithm, digits) = value.split_once(' ')?;
-    let mut fingerprint = [0; 32];
-    let mut bytes = digits.trim().split(':').map(|byte| match byte.len() {
-        2 if byte.bytes().all(|digit| digit.is_ascii_hexdigit()) => u8::from_str_radix(byte, 16).ok(),
-        _ => None,
-    });
-    for byte in &mut fingerprint {
-        *byte = bytes.next()??;
-    }
-    (algorithm == "sha-256" && bytes.next().is_none()).then_some(fingerprint)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn only_a_whole_sha_256_is_a_fingerprint() {
-        let digits = ["ab"; 32].join(":");
-        assert_eq!(sha_256(&format!("sha-256 {digits}")), Some([0xab; 32]));
-        for bad in [
-            format!("sha-1 {digits}"),
-            format!("sha-256 {digits}:ab"),
-            format!("sha-256 {}", &digits[3..]),
-            format!("sha-256 {}", digits.replacen("ab", "+b", 1)),
-            "sha-256".into(),
-        ] {
-            assert_eq!(sha_256(&bad), None, "{bad}");
+            let told_broken = std::mem::take(&mut sealing.told_broken);
+            *sealing = Sealing { theirs, waiting, told, told_broken, ..fresh };
         }
     }
 }

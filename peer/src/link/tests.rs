@@ -6,12 +6,13 @@ use tokio_util::sync::CancellationToken;
 
 use super::{handle::OFFERS_BURST, *};
 use crate::{
-    CandidateType, IceTransportPolicy, ProblemCode, TextKind, Untrusted,
+    CandidateType, Event, IceTransportPolicy, ProblemCode, TextKind, Untrusted,
     chat::{Introduction, SessionIds},
     connection::{Certificate, ConnectionConfig},
     negotiation::username_fragments,
 };
 
+mod gating;
 mod hostile;
 mod not_relayed;
 mod paths;
@@ -50,6 +51,28 @@ fn on_loopback(ice_transport_policy: IceTransportPolicy) -> ConnectionConfig {
 }
 
 fn end_with(own: &str, other: &str, connect_timeout: Duration, connection: ConnectionConfig) -> End {
+    end_changed(own, other, connect_timeout, connection, |_| {})
+}
+
+fn end_changed(
+    own: &str,
+    other: &str,
+    connect_timeout: Duration,
+    connection: ConnectionConfig,
+    change: impl FnOnce(&mut LinkContext),
+) -> End {
+    let (id, peer, mut context, events, notices) = beginning(own, other, connect_timeout, connection);
+    change(&mut context);
+    End { handle: LinkHandle::spawn(&id, peer, context), id, events, notices }
+}
+
+/// What a link starts with, and what it tells.
+fn beginning(
+    own: &str,
+    other: &str,
+    connect_timeout: Duration,
+    connection: ConnectionConfig,
+) -> (PeerId, Peer, LinkContext, mpsc::Receiver<Event>, mpsc::Receiver<(PeerId, Notice)>) {
     let (event_tx, events) = mpsc::channel(4096);
     let (notice_tx, notices) = mpsc::channel(64);
     let context = LinkContext {
@@ -80,8 +103,7 @@ fn end_with(own: &str, other: &str, connect_timeout: Duration, connection: Conne
         joined_at: std::time::SystemTime::UNIX_EPOCH,
         attached: true,
     };
-    let handle = LinkHandle::spawn(&id, peer, context);
-    End { id, handle, events, notices }
+    (id, peer, context, events, notices)
 }
 
 fn pair() -> Pair {

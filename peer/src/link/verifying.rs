@@ -10,11 +10,11 @@ use crate::{Event, IdentityKey, Judgement, ShortString, Shown, Untrusted, connec
 #[derive(Default)]
 pub(super) struct Standing {
     /// On the channel that is open, or was last.
-    shown: Option<Shown>,
+    pub(super) shown: Option<Shown>,
     /// It is of the channel that is open.
     current: bool,
     /// The program knows the key.
-    known: bool,
+    pub(super) known: bool,
     /// The certificate that the last short string was of.
     compared: Option<Fingerprint>,
     /// The string of the channel that is open now.
@@ -48,6 +48,11 @@ impl Link {
         let changed = before.is_some() && before != shown;
         self.standing.string = Some(string);
         self.events.send(Event::ShortString { peer_id: self.peer_id.clone(), string, changed }).await;
+    }
+
+    /// The channel is closed: nobody can compare its string any more.
+    pub(super) fn forget_string(&mut self) {
+        self.standing.string = None;
     }
 
     /// The peer is about to introduce itself on another channel: what it showed before is not judged under its new name.
@@ -118,6 +123,7 @@ impl Link {
             self.chat.hold(unsent.and_then(|(_, message_id)| message_id));
         } else {
             kept = self.chat.release();
+            self.tell_peer().await;
         }
         self.standing.known = judgement == Judgement::Known;
         self.standing.shown = Some(shown.clone());
@@ -131,10 +137,11 @@ impl Link {
     /// never was has failed.
     pub(super) async fn refuse(&mut self, refused: bool) {
         self.refused = refused;
-        if refused {
-            let failed = self.chat.give_up_unsent();
-            self.fail(failed).await;
-            self.close(crate::ConnectionState::Closed).await;
+        if !refused {
+            return self.forgive();
         }
+        let failed = self.chat.give_up_unsent();
+        self.fail(failed).await;
+        self.close(crate::ConnectionState::Closed).await;
     }
 }

@@ -205,12 +205,17 @@ impl Exchange {
         }
     }
 
-    /// Whether an exchange of this id, or any when there is none, is under way or done here.
+    /// Whether an exchange of this id is under way or done here. A refusal without an id can only be of a request, and says
+    /// nothing about what has begun: anybody can say it.
     fn is_of(&self, session_id: &[u8]) -> bool {
         let begun = self.begun.as_ref().map(|begun| &begun.session_id[..]);
         let answered = self.answered.as_ref().map(|answered| &answered.session_id[..]);
         let open = self.channel.as_ref().map(Channel::session_id);
-        session_id.is_empty() || [begun, answered, open].contains(&Some(session_id))
+        let known = [begun, answered, open];
+        match session_id.is_empty() {
+            true => known == [None; 3],
+            false => known.contains(&Some(session_id)),
+        }
     }
 
     /// B: proves itself first, which is a guess to whoever does not know the words.

@@ -89,7 +89,7 @@ fn relayed_pair(config: &ConnectionConfig) -> Pair {
     Pair { a: end_with("a", "b", timeout, config.clone()), b: end_with("b", "a", timeout, config.clone()) }
 }
 
-/// Both talk; gives the candidates that were told.
+/// Both talk; gives the candidates that were told. None, and no description, names an address that it is related to.
 async fn talk(pair: &mut Pair, id: u64) -> Vec<Candidate> {
     let mut candidates = Vec::new();
     pair.a.say(id).await;
@@ -99,6 +99,12 @@ async fn talk(pair: &mut Pair, id: u64) -> Vec<Candidate> {
             && !candidate.candidate.is_empty()
         {
             candidates.push(candidate.clone());
+        }
+        if let Notice::Candidate(Candidate { candidate: told, .. }) | Notice::Description { sdp: told, .. } =
+            &notice
+        {
+            let mut related = told.split("raddr ").skip(1);
+            assert!(related.all(|address| address.starts_with("0.0.0.0 rport 9")), "{told}");
         }
         notice
     };
@@ -117,7 +123,7 @@ async fn a_relay_behind_tcp_or_tls_alone_joins_two_and_no_address_but_the_relays
         let candidates = talk(&mut pair, 1).await;
         assert!(!candidates.is_empty());
         for Candidate { candidate, .. } in candidates {
-            assert!(candidate.contains(" typ relay"), "{url}: {candidate}");
+            assert!(candidate.contains(" typ relay raddr "), "{url}: {candidate}");
         }
     }
     assert!(coturn.child.try_wait().unwrap().is_none(), "coturn ended");
@@ -191,7 +197,7 @@ async fn a_restart_asks_for_a_relay_with_the_renewed_credentials() {
         pair.a.command(Command::IceServers(renewed.clone())).await;
         pair.b.command(Command::IceServers(renewed)).await;
         pair.a.command(Command::Renegotiate).await;
-        talk(&mut pair, 2).await;
+        assert!(!talk(&mut pair, 2).await.is_empty());
     }
 }
 

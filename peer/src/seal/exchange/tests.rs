@@ -224,9 +224,29 @@ fn a_refusal_is_heard_and_nothing_is_said_in_clear_after_it() {
     let (mut a, mut b) = pair();
     let share = a.begin();
     b.take(&share);
-    b.exchange.handle(&v1::SealedPayload::default().encode_to_vec(), &mut b.guesses).unwrap();
     a.take(&b.exchange.refusal(Reason::OtherWords));
     assert!(a.refused && a.exchange.seal(&offer("")).is_none());
+}
+
+#[test]
+fn a_refusal_without_a_session_is_heard_only_while_none_is_under_way() {
+    let no_session = |side: &mut Side| {
+        side.exchange.handle(&v1::SealedPayload::default().encode_to_vec(), &mut side.guesses).unwrap();
+        side.exchange.refusal(Reason::Burnt)
+    };
+    let (mut a, mut b) = pair();
+    b.begin();
+    b.take(&no_session(&mut a));
+    assert!(b.refused, "what it asked for is refused");
+    let (mut a, mut b) = pair();
+    let share = a.begin();
+    a.take(&no_session(&mut b));
+    let reply = b.take(&share).unwrap();
+    b.take(&no_session(&mut a));
+    let confirmation = a.take(&reply).unwrap();
+    b.take(&confirmation);
+    a.take(&no_session(&mut b));
+    assert!(!a.refused && !b.refused && a.terms.is_some() && b.terms.is_some());
 }
 
 /// What a server may do with a payload.
