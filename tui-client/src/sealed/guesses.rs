@@ -11,7 +11,7 @@ use std::{
 
 use rustix::fs::{FlockOperation, flock};
 
-/// Wrong words after which a code is used up, as [`Event::GuessesUsed`] says.
+/// Wrong words after which a code is used up, as [`GuessesUsed`](patchcord_peer::Event::GuessesUsed) says.
 pub const GUESSES_MAX: u32 = 16;
 /// Codes that are kept; the oldest goes first.
 const LOCATORS_MAX: usize = 1000;
