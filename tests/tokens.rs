@@ -251,7 +251,8 @@ fn doctor_says_what_a_token_is_worth() {
     let one_room = operator.token_file("one", &["--room", "lobby"]);
     let (status, said, verdict, code) = examine(&["--token-file", &one_room]);
     assert_eq!((status, verdict, code), (json!("ok"), json!("warn"), Some(0)), "{said}");
-    let mute = operator.token_file("mute", &["--room", "doctor-*", "--perm", "join", "--perm", "create"]);
+    let mute =
+        operator.token_file("mute", &["--room-prefix", "doctor-", "--perm", "join", "--perm", "create"]);
     let (status, said, verdict, code) = examine(&["--token-file", &mute]);
     assert_eq!((status, verdict, code), (json!("fail"), json!("fail"), Some(1)), "{said}");
 }

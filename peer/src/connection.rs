@@ -27,12 +27,16 @@ mod certificate;
 mod gated;
 mod outgoing;
 mod path;
+#[cfg(any(test, feature = "fuzzing"))]
+mod reading;
 mod settings;
 
 use callbacks::Callbacks;
 pub(crate) use certificate::{Certificate, Fingerprint};
 use outgoing::{without_related_address, without_related_addresses};
 use path::{Signaled, selected_path};
+#[cfg(any(test, feature = "fuzzing"))]
+pub(crate) use reading::read_by_engine;
 use settings::{configuration, first_configuration, local_addresses, networks, settings};
 
 use crate::{

@@ -5,7 +5,7 @@ use std::time::SystemTime;
 use crate::{
     IpPolicy, MessageId, TextKind,
     address_gate::AddressGate,
-    candidate_gate, chat,
+    candidate_gate, chat, connection,
     negotiation::{self, Candidate, DescriptionKind, Input, Output},
     sdp_gate,
 };
@@ -32,11 +32,7 @@ pub fn described(sdp: &str) -> Option<(String, usize)> {
 
 /// How many candidates and fingerprints the engine itself finds in a description; none when it reads none.
 pub fn read_by_engine(sdp: &str) -> Option<(usize, usize)> {
-    let read = rtc::sdp::SessionDescription::try_from(sdp.to_owned()).ok()?;
-    let media = read.media_descriptions.iter().flat_map(|media| &media.attributes);
-    let attributes: Vec<_> = read.attributes.iter().chain(media).collect();
-    let count = |name| attributes.iter().filter(|attribute| attribute.key.trim() == name).count();
-    Some((count("candidate"), count("fingerprint")))
+    connection::read_by_engine(sdp)
 }
 
 /// What may reach the engine of a candidate, of a peer of whom nothing is known or who is trusted.

@@ -1,6 +1,5 @@
-//! Which session descriptions of a peer may reach the engine, and as what. A description that passes describes one data
-//! channel transport and one certificate; its candidates are taken out, to go through their own gate and count like any.
-//! Pure.
+//! Which session descriptions of a peer may reach the engine, and as what: one data channel transport and one certificate;
+//! candidates are taken out, to go through their own gate and count like any. Pure.
 //!
 //! Invariant: what passes has at most the sizes given here, nothing but what is needed, and exactly one value of whatever
 //! decides who is spoken to, for the engine's own reading too.
