@@ -16,7 +16,7 @@ use tokio::{
 };
 
 /// scripts/test --long runs 10,000.
-const RUNS: usize = 200;
+const RUNS: usize = 120;
 const RUNS_AT_ONCE: usize = 16;
 /// Of many runs, as most of each is waiting.
 const OF_MANY_AT_ONCE: usize = 64;

@@ -14,7 +14,7 @@ use std::{
 
 use patchcord_simulation::{Outcome, run};
 
-const SEEDS_DEFAULT: u64 = 20;
+const SEEDS_DEFAULT: u64 = 12;
 /// Every so often a seed is lived through again.
 const REPEATED_ONE_IN: u64 = 10;
 

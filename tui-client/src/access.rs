@@ -123,6 +123,7 @@ mod tests {
         assert!(of(file).unwrap().is_some());
         std::fs::remove_dir_all(folder).unwrap();
     }
+
     #[test]
     fn a_token_that_is_typed_wins_over_a_file_that_a_variable_names() {
         // A variable that every process has.
