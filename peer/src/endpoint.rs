@@ -211,6 +211,10 @@ fn tls_reason(error: &rustls::Error) -> String {
             CertificateError::NotValidYet | CertificateError::NotValidYetContext { .. } => {
                 "its certificate is not valid yet: is this system's clock right?"
             }
+            // The name that webpki gives it, which is all that is passed on: what "openssl req -x509" makes by itself.
+            other if other.to_string().contains("CaUsedAsEndEntity") => {
+                "its certificate is an authority's, not a server's: its operator must make one with CA:FALSE"
+            }
             other => {
                 return format!("its certificate is not valid: {}", printable(&other.to_string()));
             }

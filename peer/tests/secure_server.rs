@@ -135,6 +135,12 @@ async fn a_certificate_that_cannot_be_trusted_is_told_with_what_to_do() {
     let expired = ask(&url, Some(authority.certificate())).await;
     assert!(expired.contains("has expired"), "{expired}");
 
+    let mut of_authority = named("127.0.0.1");
+    of_authority.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    let url = authority.serve(&server.url, of_authority).await;
+    let of_authority = ask(&url, Some(authority.certificate())).await;
+    assert!(of_authority.contains("with CA:FALSE"), "{of_authority}");
+
     let plain = ask(&server.url.replace("http:", "https:"), None).await;
     assert!(plain.contains("does not speak TLS: write http://"), "{plain}");
 }

@@ -80,7 +80,13 @@ fn start() -> Result<(), Failure> {
         Err(error) => return error.print().map_err(Failure::failed),
     };
     if let Some(tool) = tool {
-        let failure = if tool.is_question() { Failure::failed } else { Failure::config };
+        let failure = match tool.is_question() {
+            true => {
+                config.admin_speaks_tls().map_err(Failure::config)?;
+                Failure::failed
+            }
+            false => Failure::config,
+        };
         let made = tool.run(&config).map_err(failure)?;
         print!("{made}");
         return Ok(());

@@ -318,4 +318,6 @@ async fn an_admin_door_for_this_machine_may_stay_plain_and_health_checks_know() 
         let output = ready().await;
         assert_eq!((output.status.code(), &*output.stdout), (Some(1), &b""[..]), "{output:?}");
     }
+    let half = command().arg("ready").env("PATCHCORD_TLS_CERT", "cert.pem").output().await.unwrap();
+    assert_eq!(half.status.code(), Some(2), "{half:?}");
 }

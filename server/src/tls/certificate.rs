@@ -17,6 +17,7 @@ pub struct Leaf {
     not_before_s: i64,
     not_after_s: i64,
     last_day: String,
+    is_authority: bool,
 }
 
 /// Reads it.
@@ -30,7 +31,8 @@ pub fn describe(der: &CertificateDer<'_>) -> Result<Leaf, String> {
     let validity = certificate.validity();
     let last_day = validity.not_after.to_datetime().date().to_string();
     let (not_before_s, not_after_s) = (validity.not_before.timestamp(), validity.not_after.timestamp());
-    Ok(Leaf { names, not_before_s, not_after_s, last_day })
+    let is_authority = certificate.is_ca();
+    Ok(Leaf { names, not_before_s, not_after_s, last_day, is_authority })
 }
 
 /// Who a client's certificate says it is: its common name, or else its fingerprint. For the log.
@@ -83,6 +85,10 @@ impl Leaf {
         if self.names.is_empty() {
             warnings.push(told("the certificate names no host: clients refuse it".to_owned()));
         }
+        if self.is_authority {
+            let told_how = "the certificate is an authority's: clients refuse it; make one with CA:FALSE";
+            warnings.push(told(told_how.to_owned()));
+        }
         warnings
     }
 }
@@ -111,6 +117,7 @@ mod tests {
             not_before_s: 100 * DAY_S,
             not_after_s: 200 * DAY_S,
             last_day: "1970-07-20".to_owned(),
+            is_authority: false,
         };
         let warnings =
             |names: &[&str], day: i64| leaf(names).warnings_at(Path::new("c.pem"), day * DAY_S).join("|");
@@ -119,6 +126,8 @@ mod tests {
         assert!(warnings(&["a"], 195).contains("expires on 1970-07-20"));
         assert!(warnings(&["a"], 99).contains("not valid yet"));
         assert!(warnings(&[], 150).contains("names no host"));
+        let of_authority = Leaf { is_authority: true, ..leaf(&["a"]) };
+        assert!(of_authority.warnings_at(Path::new("c.pem"), 150 * DAY_S)[0].contains("CA:FALSE"));
         assert_eq!(leaf(&["a", "b"]).to_string(), "for a, b, until 1970-07-20");
         assert_eq!(leaf(&["a", "b", "c", "d", "e"]).to_string(), "for a, b, c and 2 more, until 1970-07-20");
     }
