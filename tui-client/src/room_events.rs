@@ -111,16 +111,24 @@ mod tests {
         }
     }
 
-    #[tokio::test]
-    async fn who_proves_the_code_is_remembered_while_the_chat_goes_on() {
-        let folder = tempfile::tempdir().unwrap();
+    fn profile(folder: &tempfile::TempDir) -> Profile {
         let home = folder.path().as_os_str().to_owned();
-        let profile =
-            Profile::of_user("default", |name| (name == "XDG_DATA_HOME").then(|| home.clone())).unwrap();
+        Profile::of_user("default", |name| (name == "XDG_DATA_HOME").then(|| home.clone())).unwrap()
+    }
+
+    /// Of a sealed room, and what it tells.
+    fn events(profile: &Profile) -> (mpsc::Sender<Event>, Events) {
         let trust = Trust::new(profile.known_peers(), Vec::new(), None).sealed();
         let (sender, receiver) = mpsc::channel(8);
         let lookout = Lookout::new(receiver, patchcord_peer::Config::new("", "", ""));
-        let mut events = Events::new(lookout, None, Some(trust));
+        (sender, Events::new(lookout, None, Some(trust)))
+    }
+
+    #[tokio::test]
+    async fn who_proves_the_code_is_remembered_while_the_chat_goes_on() {
+        let folder = tempfile::tempdir().unwrap();
+        let profile = profile(&folder);
+        let (sender, mut events) = events(&profile);
         let other_client = profile.lock().unwrap();
         let shown = bo();
         let key = shown.key.unwrap();
@@ -138,14 +146,9 @@ mod tests {
     #[tokio::test]
     async fn who_cannot_be_remembered_is_told_of() {
         let folder = tempfile::tempdir().unwrap();
-        let home = folder.path().as_os_str().to_owned();
-        let profile =
-            Profile::of_user("default", |name| (name == "XDG_DATA_HOME").then(|| home.clone())).unwrap();
+        let profile = profile(&folder);
         std::fs::create_dir_all(profile.known_peers().path()).unwrap();
-        let trust = Trust::new(profile.known_peers(), Vec::new(), None).sealed();
-        let (sender, receiver) = mpsc::channel(8);
-        let lookout = Lookout::new(receiver, patchcord_peer::Config::new("", "", ""));
-        let mut events = Events::new(lookout, None, Some(trust));
+        let (sender, mut events) = events(&profile);
         sender.try_send(Event::Identity { shown: bo(), judgement: Judgement::New }).unwrap();
         assert!(matches!(events.recv().await, Some(Event::Identity { .. })));
         let told = events.recv().await;
