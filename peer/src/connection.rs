@@ -44,6 +44,7 @@ use crate::{
     address_gate::AddressGate,
     negotiation::{Candidate, DescriptionKind, username_fragments},
     runtime::SettlingRuntime,
+    source_filter::SourceFilter,
     turn_shim::TurnShims,
 };
 
@@ -100,6 +101,8 @@ impl ConnectionConfig {
 #[derive(Debug)]
 pub(crate) enum ConnectionEvent {
     State(ConnectionState),
+    /// The engine has chosen a pair in this ICE generation.
+    PairSelected,
     /// A TURN server that only a stream reaches: the trouble with it, or none any more. Free of control characters.
     Relay {
         url: String,
@@ -127,6 +130,7 @@ pub(crate) struct Connection {
     foreign_channel: Arc<Notify>,
     channel_open: Arc<AtomicBool>,
     gate: Arc<Mutex<AddressGate>>,
+    sources: Arc<Mutex<SourceFilter>>,
     /// Of a peer that is not verified, at private addresses; taken once they may be.
     withheld: Vec<Candidate>,
     servers_known: Arc<Notify>,
@@ -153,22 +157,25 @@ impl Connection {
             turn_shims.serve(&config.ice_servers, config.ca_certificate.as_ref(), &local_addresses).await;
         let relay_only = config.relay_only();
         let gate = Arc::new(Mutex::new(address_gate(config, &local_addresses)));
-        let servers_known = Arc::<Notify>::default();
-        let runtime = SettlingRuntime::new(channel_open.clone(), gate.clone(), servers_known.clone());
+        let (servers_known, sources) = (Arc::<Notify>::default(), Arc::default());
+        let runtime = SettlingRuntime::new(
+            channel_open.clone(),
+            Arc::clone(&sources),
+            gate.clone(),
+            servers_known.clone(),
+        );
         let mut urls = ice_servers.iter().flat_map(|server| &server.urls);
         if relay_only && !urls.any(|url| url.starts_with("turn")) {
             return Err(EngineError("nothing but relays may be used, and there is no TURN server".into()));
         }
         // The engine's agent never takes what its first configuration ruled out.
         let relay_for_good = config.ice_transport_policy == IceTransportPolicy::Relay;
+        let handler = Callbacks { events: callback_tx, foreign_channel: foreign_channel.clone() };
         let builder = PeerConnectionBuilder::new()
             .with_configuration(first_configuration(ice_servers.clone(), config, relay_for_good))
             .with_setting_engine(settings(relay_for_good, &local_addresses))
             .with_runtime(Arc::new(runtime))
-            .with_handler(Arc::new(Callbacks {
-                events: callback_tx,
-                foreign_channel: foreign_channel.clone(),
-            }))
+            .with_handler(Arc::new(handler))
             .with_udp_addrs(addresses)
             .with_data_channel_send_buffer_limit(SEND_BUFFER_BYTES_MAX);
         let engine = Box::pin(builder.build()).await.map_err(|error| ("cannot open sockets", error))?;
@@ -194,6 +201,7 @@ impl Connection {
             foreign_channel,
             channel_open,
             gate,
+            sources,
             withheld: Vec::new(),
             servers_known,
             channel_closed: false,

@@ -33,6 +33,7 @@ mod connecting;
 mod events;
 mod failing;
 mod gating;
+mod generation;
 mod handle;
 mod not_relayed;
 mod recovering;
@@ -43,6 +44,7 @@ mod verifying;
 mod watching;
 
 pub(crate) use events::EventSender;
+use generation::Generation;
 pub(crate) use handle::{LinkContext, LinkHandle};
 use not_relayed::Retries;
 use recovery::Recovery;
@@ -132,8 +134,7 @@ struct Attempt {
     next_path: Instant,
     /// The engine has given it up.
     dead: bool,
-    /// Candidates of both sides in this ICE generation were told to the timeline.
-    candidate_told: [bool; 2],
+    generation: Generation,
     /// Username fragments of the peer's in this ICE generation; none before they are known.
     remote_fragments: Vec<String>,
     /// TURN servers that no stream reaches, and why.
@@ -168,6 +169,8 @@ struct Link {
     mesh_place: Option<OwnedSemaphorePermit>,
     /// An open chat has lost its connection and is to get it back.
     recovery: Option<Recovery>,
+    /// How often a path without a relay was tried for once more.
+    direct_tries: u32,
     /// The identity of the peer's connection that we replaced: what it offers there is outdated.
     abandoned: Option<String>,
     /// What the server did not pass on to the peer is said again.

@@ -45,21 +45,21 @@ pub(crate) struct SettlingRuntime {
     tokio: TokioRuntime,
     quiet_passes: Arc<AtomicU32>,
     channel_open: Arc<AtomicBool>,
-    sources: Arc<Mutex<SourceFilter>>,
+    sources: Arc<parking_lot::Mutex<SourceFilter>>,
     gate: Arc<parking_lot::Mutex<AddressGate>>,
     servers_known: Arc<Notify>,
 }
 
 impl SettlingRuntime {
-    /// `channel_open` is set by the connection once its channel is open. Its sockets keep to `gate`, which learns here
+    /// `channel_open` is set by the connection once its channel is open. Its sockets keep to `sources` and to `gate`, which learns here
     /// where the servers are; each time it has, `servers_known` is told.
     pub(crate) fn new(
         channel_open: Arc<AtomicBool>,
+        sources: Arc<parking_lot::Mutex<SourceFilter>>,
         gate: Arc<parking_lot::Mutex<AddressGate>>,
         servers_known: Arc<Notify>,
     ) -> Self {
-        let (quiet_passes, sources) = (Arc::default(), Arc::default());
-        Self { tokio: TokioRuntime, quiet_passes, channel_open, sources, gate, servers_known }
+        Self { tokio: TokioRuntime, quiet_passes: Arc::default(), channel_open, sources, gate, servers_known }
     }
 }
 
@@ -95,7 +95,7 @@ impl Runtime for SettlingRuntime {
         let _ = options.set_send_buffer_size(SOCKET_BUFFER_BYTES);
         let socket = self.tokio.wrap_udp_socket(socket)?;
         // The engine takes new sockets for each ICE generation, and for nothing else.
-        lock(&self.sources).begin_generation();
+        self.sources.lock().begin_generation();
         Ok(Arc::new(GuardedSocket {
             socket,
             channel_open: self.channel_open.clone(),
@@ -149,7 +149,7 @@ impl Runtime for SettlingRuntime {
 struct GuardedSocket {
     socket: Arc<dyn AsyncUdpSocket>,
     channel_open: Arc<AtomicBool>,
-    sources: Arc<Mutex<SourceFilter>>,
+    sources: Arc<parking_lot::Mutex<SourceFilter>>,
     gate: Arc<parking_lot::Mutex<AddressGate>>,
     flight: Arc<Mutex<HandshakeFlight>>,
 }
@@ -165,13 +165,9 @@ impl GuardedSocket {
         }
     }
 
-    fn sources(&self) -> MutexGuard<'_, SourceFilter> {
-        lock(&self.sources)
-    }
-
     /// Moves what is admitted to the front and counts it.
     fn keep_admitted(&self, buffers: &mut [IoSliceMut<'_>], meta: &mut [RecvMeta], received: usize) -> usize {
-        let mut sources = self.sources();
+        let (mut sources, now) = (self.sources.lock(), tokio::time::Instant::now());
         let mut flight = (!self.channel_open.load(Relaxed)).then(|| lock(&self.flight));
         let mut kept = 0;
         for index in 0..received {
@@ -179,7 +175,7 @@ impl GuardedSocket {
             // The kernel may have joined several datagrams of one source.
             let mut datagrams = buffers[index][..length].chunks(meta[index].stride.max(1));
             if !self.gate.lock().permits(source)
-                || !datagrams.all(|datagram| sources.admits(datagram, source))
+                || !datagrams.all(|datagram| sources.admits(datagram, source, now))
             {
                 continue;
             }
@@ -207,7 +203,7 @@ impl AsyncUdpSocket for GuardedSocket {
             let gate = self.gate.lock();
             (gate.permits(transmit.destination), gate.is_server(transmit.destination))
         };
-        if !permitted || !self.sources().sends(transmit.contents, transmit.destination, is_server) {
+        if !permitted || !self.sources.lock().sends(transmit.contents, transmit.destination, is_server) {
             // As if the network had lost it: the engine may have been told of the address by a check from there.
             return Poll::Ready(Ok(transmit.contents.len()));
         }
@@ -322,7 +318,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_time_limit_outside_the_driver_is_not_shortened() {
-        let runtime = SettlingRuntime::new(Arc::default(), Arc::default(), Arc::default());
+        let runtime = SettlingRuntime::new(Arc::default(), Arc::default(), Arc::default(), Arc::default());
         let begun = tokio::time::Instant::now();
         runtime.sleep(Duration::from_millis(100)).await;
         assert!(begun.elapsed() >= Duration::from_millis(100));
@@ -330,7 +326,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn an_interrupted_sleep_makes_the_driver_settle_again() {
-        let runtime = SettlingRuntime::new(Arc::default(), Arc::default(), Arc::default());
+        let runtime = SettlingRuntime::new(Arc::default(), Arc::default(), Arc::default(), Arc::default());
         let driver = async {
             for _ in 0..5 {
                 runtime.sleep(Duration::from_secs(3600)).await;

@@ -1,12 +1,15 @@
 //! From whom DTLS may come: only from addresses that answered one of our connectivity checks. The engine takes
 //! it from anybody once a pair is selected, so that a stranger who guesses the port could race the handshake. And how many
-//! checks go where nobody answers: the engine asks each pair 500 times, and a peer makes as many pairs as it likes.
-//! Pure: it is told what goes out and asked about what comes in.
+//! checks go where nobody answers: the engine asks each pair 500 times, and a peer makes as many pairs as it likes. And when
+//! a check is heard from where the peer has named no candidate. Pure: it is told what goes out and asked about what comes in.
 
 use std::{
     collections::{HashMap, VecDeque},
     net::SocketAddr,
+    time::Duration,
 };
+
+use tokio::time::Instant;
 
 /// Checks that wait for their answer; older ones are forgotten. Each of [`UNANSWERED_MAX`] destinations gets 50 a second, and
 /// even a path over satellites answers within a second and a half.
@@ -23,6 +26,15 @@ const UNANSWERED_MAX: usize = 100;
 /// peer that begins later. It is a prime above the number of our sockets, so that each has its turn.
 const EAGER_CHECKS: u32 = 100;
 const LATER_ONE_IN: u32 = 11;
+
+/// Checks from where the peer has named no candidate are not heard for so long: its candidate may be on its way through the server. The
+/// engine would take the pair at once and for good, even if it leads over the peer's relay and another does not.
+const UNNAMED_WAIT: Duration = Duration::from_millis(200);
+
+/// Such sources in one ICE generation; one more is heard at once. And named ones; the oldest is forgotten, as it may be of a
+/// generation that is over.
+const UNNAMED_MAX: usize = 256;
+const NAMED_MAX: usize = 256;
 
 const MAGIC_COOKIE: [u8; 4] = [0x21, 0x12, 0xA4, 0x42];
 const BINDING_REQUEST: [u8; 2] = [0x00, 0x01];
@@ -43,12 +55,28 @@ pub(crate) struct SourceFilter {
     /// How many checks went, or were to go, to whoever has not answered.
     unanswered: HashMap<SocketAddr, u32>,
     refused: u64,
+    /// Where the peer's candidates are.
+    named: VecDeque<SocketAddr>,
+    /// From where else checks came, and when first.
+    unnamed: HashMap<SocketAddr, Instant>,
 }
 
 impl SourceFilter {
     /// What was asked in vain in an ICE generation says nothing about the next.
     pub(crate) fn begin_generation(&mut self) {
         self.unanswered.clear();
+        self.unnamed.clear();
+    }
+
+    /// The engine knows a candidate of the peer at this address.
+    pub(crate) fn name(&mut self, address: SocketAddr) {
+        if self.named.contains(&address) {
+            return;
+        }
+        if self.named.len() == NAMED_MAX {
+            self.named.pop_front();
+        }
+        self.named.push_back(address);
     }
 
     /// A datagram is about to go to `destination`; says whether it may.
@@ -87,13 +115,27 @@ impl SourceFilter {
     }
 
     /// Whether a datagram from `source` may reach the engine.
-    pub(crate) fn admits(&mut self, datagram: &[u8], source: SocketAddr) -> bool {
+    pub(crate) fn admits(&mut self, datagram: &[u8], source: SocketAddr, now: Instant) -> bool {
+        if binding(datagram, BINDING_REQUEST).is_some() {
+            return self.hears(source, now);
+        }
         if let Some(transaction_id) = binding(datagram, BINDING_SUCCESS)
             && self.checks.get(&transaction_id) == Some(&source)
         {
             self.answer(source);
         }
         !is_dtls(datagram) || self.answered.contains_key(&source)
+    }
+
+    /// The peer repeats its checks, so that one that is not heard costs nothing but time.
+    fn hears(&mut self, source: SocketAddr, now: Instant) -> bool {
+        if self.named.contains(&source) || self.answered.contains_key(&source) {
+            return true;
+        }
+        if self.unnamed.len() >= UNNAMED_MAX && !self.unnamed.contains_key(&source) {
+            return true;
+        }
+        now.duration_since(*self.unnamed.entry(source).or_insert(now)) >= UNNAMED_WAIT
     }
 
     /// The selected pair is asked all the time, so that it is never the one that is forgotten.
@@ -130,6 +172,10 @@ mod tests {
         message
     }
 
+    fn now() -> Instant {
+        Instant::now()
+    }
+
     fn address(port: u16) -> SocketAddr {
         SocketAddr::from(([192, 0, 2, 1], port))
     }
@@ -138,30 +184,30 @@ mod tests {
     fn dtls_is_admitted_from_those_that_answered_a_check_and_nobody_else() {
         let mut filter = SourceFilter::default();
         let client_hello = [22, 254, 253];
-        assert!(!filter.admits(&client_hello, address(1)));
+        assert!(!filter.admits(&client_hello, address(1), now()));
         filter.sends(&stun(BINDING_REQUEST, 7), address(1), false);
-        assert!(!filter.admits(&client_hello, address(1)), "asked is not answered");
-        assert!(filter.admits(&stun(BINDING_SUCCESS, 7), address(1)));
-        assert!(filter.admits(&client_hello, address(1)));
-        assert!(!filter.admits(&client_hello, address(2)), "another port");
+        assert!(!filter.admits(&client_hello, address(1), now()), "asked is not answered");
+        assert!(filter.admits(&stun(BINDING_SUCCESS, 7), address(1), now()));
+        assert!(filter.admits(&client_hello, address(1), now()));
+        assert!(!filter.admits(&client_hello, address(2), now()), "another port");
     }
 
     #[test]
     fn an_answer_that_was_not_asked_for_opens_nothing() {
         let mut filter = SourceFilter::default();
         filter.sends(&stun(BINDING_REQUEST, 7), address(1), false);
-        filter.admits(&stun(BINDING_SUCCESS, 8), address(1));
-        filter.admits(&stun(BINDING_SUCCESS, 7), address(2));
+        filter.admits(&stun(BINDING_SUCCESS, 8), address(1), now());
+        filter.admits(&stun(BINDING_SUCCESS, 7), address(2), now());
         for source in [address(1), address(2)] {
-            assert!(!filter.admits(&[22], source));
+            assert!(!filter.admits(&[22], source, now()));
         }
     }
 
     #[test]
     fn what_is_no_dtls_passes() {
         let mut filter = SourceFilter::default();
-        for other in [stun(BINDING_REQUEST, 1), vec![0x40, 0, 0, 0], Vec::new(), vec![128, 0]] {
-            assert!(filter.admits(&other, address(9)));
+        for other in [stun(BINDING_SUCCESS, 1), vec![0x40, 0, 0, 0], Vec::new(), vec![128, 0]] {
+            assert!(filter.admits(&other, address(9), now()));
         }
     }
 
@@ -179,17 +225,17 @@ mod tests {
             let mut request = check(number);
             assert!(filter.sends(&request, destination, false), "whoever answers is asked");
             request[..2].copy_from_slice(&BINDING_SUCCESS);
-            filter.admits(&request, destination);
+            filter.admits(&request, destination, now());
             // The selected pair goes on.
             let mut consent = check(1_000_000 + number);
             filter.sends(&consent, address(1), false);
             consent[..2].copy_from_slice(&BINDING_SUCCESS);
-            filter.admits(&consent, address(1));
-            assert!(filter.admits(&[22], destination) && filter.admits(&[22], address(1)));
+            filter.admits(&consent, address(1), now());
+            assert!(filter.admits(&[22], destination, now()) && filter.admits(&[22], address(1), now()));
         }
         assert_eq!((filter.checks.len(), filter.order.len()), (CHECKS_MAX, CHECKS_MAX));
         assert_eq!((filter.answered.len(), filter.unanswered.len()), (ANSWERED_MAX, 0));
-        assert!(!filter.admits(&[22], address(2)));
+        assert!(!filter.admits(&[22], address(2), now()));
     }
 
     #[test]
@@ -213,5 +259,32 @@ mod tests {
             (0..800_u32).filter(|number| filter.sends(&check(9_000_000 + number), address(3), false));
         let later: std::collections::BTreeSet<_> = sockets.skip(100).map(|number| number % 8).collect();
         assert_eq!(later.len(), 8);
+    }
+
+    #[test]
+    fn a_check_from_where_no_candidate_is_named_is_heard_later() {
+        let (mut filter, begin, check) = (SourceFilter::default(), now(), check(1));
+        let hears = |filter: &mut SourceFilter, port, after: Duration| {
+            filter.admits(&check, address(port), begin + after)
+        };
+        let almost = UNNAMED_WAIT - Duration::from_millis(1);
+        assert!(!hears(&mut filter, 1, Duration::ZERO) && !hears(&mut filter, 1, almost));
+        assert!(hears(&mut filter, 1, UNNAMED_WAIT));
+        assert!(!hears(&mut filter, 2, UNNAMED_WAIT), "each has its own wait");
+        filter.name(address(2));
+        assert!(hears(&mut filter, 2, UNNAMED_WAIT));
+        filter.begin_generation();
+        assert!(!hears(&mut filter, 1, UNNAMED_WAIT) && hears(&mut filter, 2, UNNAMED_WAIT));
+    }
+
+    #[test]
+    fn sources_without_a_candidate_are_counted_and_the_last_named_are_kept() {
+        let (mut filter, check) = (SourceFilter::default(), check(1));
+        let heard = (1..=1000).filter(|port| filter.admits(&check, address(*port), now())).count();
+        assert_eq!((heard, filter.unnamed.len()), (1000 - UNNAMED_MAX, UNNAMED_MAX));
+        (1..=1000).for_each(|port| filter.name(address(port)));
+        filter.name(address(1000));
+        assert_eq!(filter.named.len(), NAMED_MAX);
+        assert!(filter.named.contains(&address(1000)) && !filter.named.contains(&address(1)));
     }
 }

@@ -57,6 +57,8 @@ pub enum ConnectionStep {
     AddressesChanged,
     /// The how manieth ICE restart since packets stopped flowing.
     IceRestart(u32),
+    /// A relay was chosen before direct paths could be checked: the how manieth ICE restart that gives them another chance.
+    DirectPathTried(u32),
     /// The how manieth new connection since packets stopped flowing.
     NewConnection(u32),
     /// The connection failed; why, and what to do.
@@ -91,6 +93,9 @@ impl Display for ConnectionStep {
             Self::Disconnected => formatter.write_str("no packets come"),
             Self::AddressesChanged => formatter.write_str("the addresses of this host have changed"),
             Self::IceRestart(number) => write!(formatter, "ICE restart {number}"),
+            Self::DirectPathTried(number) => {
+                write!(formatter, "a direct path had no chance yet: ICE restart {number} for one")
+            }
             Self::NewConnection(number) => write!(formatter, "new connection {number}"),
             Self::Failed(why) => write!(formatter, "failed: {why}"),
             Self::Closed => formatter.write_str("closed"),

@@ -7,16 +7,21 @@ import json, signal, sys, time, traceback
 import doctor, hostile, stun
 from network import IMPAIRED, MEASURED, SERVER, Host, Internet, Router
 from network import full_cone, port_restricted, symmetric
-from programs import TURN_PORT, Capture, Client, Servers, Unexpected, Watcher, check
+from programs import STUN_PROBE_PORT, TURN_PORT, Capture, Client, Servers, Unexpected, Watcher, check
 
 JOIN_SECONDS, FINISH_SECONDS = 10, 30
 # The client's own deadline is 30 s.
 CONNECT_SECONDS = 32
+# A client that is on a relay too soon looks for a direct path after 5 s or 10, three times.
+SETTLE_SECONDS = 60
 # A client asks what is wrong after 3 s, and waits 4 s for an answer.
 NAMED_SECONDS = 12
 
 # A peer that vanishes has left after this and the grace time.
 DETACHED_SECONDS, GRACE_SECONDS = 12.5, 2
+
+# With the headers of UDP and IP.
+STUN_REQUEST_BYTES = 48
 
 # Enough for their bytes to stand out from ICE's and DTLS' own.
 TEXTS, TEXT_BYTES = 40, 500
@@ -28,6 +33,7 @@ OPENLY_TOLD = [b"a=ice-ufrag", b"a=ice-pwd", b"a=fingerprint:sha-256", b"m=appli
 # Texts over a line that loses some: one at a time, as people write. SCTP doubles its timeout with each loss, up to
 # 60 s, until something that it sent only once is acknowledged; all at once they may take minutes.
 MANY = {"count": 200, "pause": 0.05, "seconds": 240}
+OVER_A_BAD_LINE = {"count": 60, "pause": 0.15, "seconds": 300}
 
 
 class World:
@@ -144,6 +150,12 @@ def traffic(world):
     return world.internet.direct_bytes(), world.internet.relayed_bytes()
 
 
+def settle(clients, path):
+    """Waits until both are on that path."""
+    for client in clients:
+        client.until(f"{path} path", SETTLE_SECONDS, lambda: paths(client) and fits(paths(client)[-1], path))
+
+
 def leave(clients):
     for client in clients:
         code, ended = client.finish(FINISH_SECONDS)
@@ -152,21 +164,24 @@ def leave(clients):
     once_and_in_order(clients)
 
 
-def chat(world, hosts, path, count=TEXTS, seconds=30, pause=0.0, options=(), nats=None, worsen=lambda: None):
-    """Two clients chat over a path of this kind."""
+def chat(world, hosts, path, count=TEXTS, seconds=30, pause=0.0, options=(), nats=None, worsen=None, settles=False):
+    """Two clients chat over a path of this kind, which they may be on only after a while."""
     nats = nats or world.measure(hosts)
-    worsen()
+    if worsen:
+        worsen()
     clients = world.join(hosts, *options)
     open_ms = opened(clients)
+    if settles:
+        settle(clients, path)
     before = traffic(world)
     latencies = exchange(clients, count, seconds, pause)
     counted(world, path, before, count)
     leave(clients)
     # Looked at in the end, so that a pair chosen late shows.
     for client in clients:
-        chosen = [describe(event) for event in paths(client)]
-        all_fit = bool(chosen) and all(fits(event, path) for event in paths(client))
-        check(all_fit, f"{client.name} is not on {path}: {chosen}")
+        chosen = paths(client)[-1:] if settles else paths(client)
+        all_fit = bool(chosen) and all(fits(event, path) for event in chosen)
+        check(all_fit, f"{client.name} is not on {path}: {[describe(event) for event in chosen]}")
     last = " ".join(describe(paths(client)[-1]) for client in clients)
     denied = any("A peer IP 11." in line for _, line in world.servers.coturn.lines)
     check(not denied, "coturn denied a public peer")
@@ -190,9 +205,8 @@ def same_lan(world):
 
 
 def full_cones(world):
-    # Without a relay: nothing is filtered here, so that a check over the other's relay may be the first that is heard, from
-    # an address that nobody has told yet. Such a pair is nominated at once, and kept.
-    world.serve(turn="", secret="")
+    """Nothing is filtered, so that a check over the other's relay may be heard before the other's candidates are known."""
+    world.serve()
     return chat(world, world.homes(full_cone, full_cone), "reflexive")
 
 
@@ -239,21 +253,44 @@ def same_provider(world):
     return chat(world, [host for _, host in homes], "relay")
 
 
-def lossy(world, share):
+def lossy(world, share, texts):
     """One of the sites has a line that loses that share in each direction."""
     world.serve()
     (router, ada), (_, bob) = world.home(1, port_restricted), world.home(2, port_restricted)
-    row = chat(world, [ada, bob], "reflexive", **MANY, worsen=lambda: router.lose(share))
+    # The answer of the STUN server may be lost, and then a relay is there first.
+    row = chat(world, [ada, bob], "reflexive", **texts, worsen=lambda: router.lose(share), settles=True)
     check(router.lost_packets() > 0, "nothing was lost")
     return row
 
 
 def loses_5_percent(world):
-    return lossy(world, 0.05)
+    return lossy(world, 0.05, MANY)
 
 
 def loses_20_percent(world):
-    return lossy(world, 0.20)
+    return lossy(world, 0.20, OVER_A_BAD_LINE)
+
+
+def late_reflexive(world):
+    """The STUN server is not heard at first, so that a relay is there before the direct path is known."""
+    world.serve(stun=f"stun:{SERVER}:{STUN_PROBE_PORT}")
+    (router, ada), (_, bob) = world.home(1, port_restricted), world.home(2, port_restricted)
+    nats = world.measure([ada, bob])
+    router.withhold(STUN_PROBE_PORT, STUN_REQUEST_BYTES * 2)
+    clients = world.join([ada, bob])
+    open_ms = opened(clients)
+    # Texts go on while the path changes.
+    latencies = exchange(clients, **MANY)
+    settle(clients, "reflexive")
+    before = traffic(world)
+    exchange(clients, TEXTS, 30)
+    counted(world, "reflexive", before, TEXTS)
+    leave(clients)
+    chosen = [[describe(event) for event in paths(client)] for client in clients]
+    check(all(fits(paths(client)[0], "relay") for client in clients), f"no relay was there first: {chosen}")
+    check(router.lost_packets() == 2, f"{router.lost_packets()} packets were withheld")
+    path = f"relay, then reflexive ({' '.join(describe(paths(client)[-1]) for client in clients)})"
+    return Row(nats=nats, path=path, open_ms=open_ms, latencies=latencies, texts=sum(len(c.sent) for c in clients))
 
 
 def impaired_relay(world):
@@ -411,6 +448,7 @@ ALL = [
     no_way,
     loses_5_percent,
     loses_20_percent,
+    late_reflexive,
     impaired_relay,
     public_address_change,
     private_address_change,

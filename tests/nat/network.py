@@ -89,8 +89,13 @@ class Router(Host):
     def block_udp(self):
         self.iptables("-I", "FORWARD", "-p", "udp", "-j", "DROP")
 
+    def withhold(self, port, size):
+        """Drops the first bytes that go to this UDP port."""
+        quota = ("-m", "quota", "--quota", str(size))
+        self.iptables("-I", "FORWARD", "-p", "udp", "--dport", str(port), *quota, "-j", "DROP")
+
     def lost_packets(self):
-        """What `lose` or `block_udp` has dropped so far."""
+        """What `lose`, `withhold` or `block_udp` has dropped so far."""
         return sum(packets for packets, _ in counters(self, "FORWARD", "DROP"))
 
 

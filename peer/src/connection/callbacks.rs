@@ -6,7 +6,8 @@ use tokio::sync::{Notify, mpsc};
 use webrtc::{
     data_channel::DataChannel,
     peer_connection::{
-        PeerConnectionEventHandler, RTCIceGatheringState, RTCPeerConnectionIceEvent, RTCPeerConnectionState,
+        PeerConnectionEventHandler, RTCIceConnectionState, RTCIceGatheringState, RTCPeerConnectionIceEvent,
+        RTCPeerConnectionState,
     },
 };
 
@@ -46,6 +47,12 @@ impl PeerConnectionEventHandler for Callbacks {
     async fn on_ice_gathering_state_change(&self, state: RTCIceGatheringState) {
         if state == RTCIceGatheringState::Complete {
             self.push(ConnectionEvent::LocalCandidate(Candidate::default()));
+        }
+    }
+
+    async fn on_ice_connection_state_change(&self, state: RTCIceConnectionState) {
+        if state == RTCIceConnectionState::Connected {
+            self.push(ConnectionEvent::PairSelected);
         }
     }
 

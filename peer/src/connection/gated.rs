@@ -44,6 +44,7 @@ impl Connection {
 
     async fn take_candidate(&mut self, candidate: Candidate) -> Result<(), EngineError> {
         self.signaled.add(&candidate.candidate);
+        let address = candidate_gate::transport_address(&candidate.candidate);
         let init = RTCIceCandidateInit {
             candidate: candidate.candidate,
             sdp_mid: candidate.sdp_mid,
@@ -51,7 +52,10 @@ impl Connection {
             username_fragment: candidate.username_fragment,
             url: None,
         };
-        self.engine.add_ice_candidate(init).await.map_err(|error| ("cannot add the candidate", error).into())
+        let added = self.engine.add_ice_candidate(init).await;
+        added.map_err(|error| ("cannot add the candidate", error))?;
+        address.inspect(|address| self.sources.lock().name(*address));
+        Ok(())
     }
 
     /// Candidates at private addresses that a peer has to be verified for.

@@ -4,7 +4,10 @@ use std::collections::BTreeMap;
 
 use tokio::time::Instant;
 
-use super::{Attempt, Link, Notice, PATH_INTERVAL};
+use super::{
+    Attempt, Link, Notice, PATH_INTERVAL,
+    generation::{Generation, Side},
+};
 use crate::{
     ConnectionState, ConnectionStep, Event, ProblemCode,
     candidate_gate::candidate_type,
@@ -45,7 +48,7 @@ impl Link {
     /// Begins another ICE generation on the connection that is there.
     pub(super) async fn restart_ice(&mut self) {
         if let Some(attempt) = &mut self.attempt {
-            attempt.candidate_told = [false; 2];
+            attempt.generation = Generation::default();
         }
         self.negotiate(Input::Restart).await;
     }
@@ -117,7 +120,7 @@ impl Link {
                     opened_in: None,
                     next_path: now + PATH_INTERVAL,
                     dead: false,
-                    candidate_told: [false; 2],
+                    generation: Generation::default(),
                     remote_fragments: Vec::new(),
                     dead_relays: BTreeMap::new(),
                     move_told: false,
@@ -174,14 +177,19 @@ impl Link {
             Output::RestartIce => connection.restart_ice(),
             Output::Rollback => connection.rollback().await?,
             Output::AddCandidate(candidate) => {
-                if let Some(kind) = candidate_type(&candidate.candidate)
-                    && !std::mem::replace(&mut attempt.candidate_told[1], true)
+                let kind = candidate_type(&candidate.candidate);
+                if let Some(kind) = kind
+                    && attempt.generation.is_first(Side::Remote)
                 {
                     self.timeline.add(ConnectionStep::FirstRemoteCandidate(kind));
                 }
-                // One bad candidate says nothing about the others.
-                if let Err(error) = connection.add_candidate(candidate).await {
-                    tracing::debug!(peer_id = %self.peer_id, %error, "ignored a candidate");
+                match (connection.add_candidate(candidate).await, kind) {
+                    (Ok(()), Some(kind)) => attempt.generation.knows(Side::Remote, kind, Instant::now()),
+                    (Ok(()), None) => {}
+                    // One bad candidate says nothing about the others.
+                    (Err(error), _) => {
+                        tracing::debug!(peer_id = %self.peer_id, %error, "ignored a candidate");
+                    }
                 }
             }
             Output::SendDescription { kind, sdp } => {
@@ -206,7 +214,7 @@ impl Link {
         let known = std::mem::replace(&mut attempt.remote_fragments, fragments);
         // The peer begins another ICE generation.
         if kind == DescriptionKind::Offer && !known.is_empty() && known != attempt.remote_fragments {
-            attempt.candidate_told = [false; 2];
+            attempt.generation = Generation::default();
         }
         attempt.connection.set_remote(kind, sdp).await.map_err(Failure::Theirs)
     }
@@ -218,6 +226,11 @@ impl Link {
             }
             ConnectionEvent::State(state @ (ConnectionState::Connected | ConnectionState::Disconnected)) => {
                 self.packets_flow(state).await;
+            }
+            ConnectionEvent::PairSelected => {
+                if let Some(attempt) = &mut self.attempt {
+                    attempt.generation.selects(Instant::now());
+                }
             }
             // Known better here: the attempt began with the first description, and closes by our hand.
             ConnectionEvent::State(_) => {}
@@ -251,10 +264,11 @@ impl Link {
 
     async fn local_candidate(&mut self, candidate: Candidate) {
         let ended = candidate.candidate.is_empty();
-        if let (Some(kind), Some(attempt)) = (candidate_type(&candidate.candidate), &mut self.attempt)
-            && !std::mem::replace(&mut attempt.candidate_told[0], true)
-        {
-            self.timeline.add(ConnectionStep::FirstLocalCandidate(kind));
+        if let (Some(kind), Some(attempt)) = (candidate_type(&candidate.candidate), &mut self.attempt) {
+            attempt.generation.knows(Side::Local, kind, Instant::now());
+            if attempt.generation.is_first(Side::Local) {
+                self.timeline.add(ConnectionStep::FirstLocalCandidate(kind));
+            }
         }
         self.negotiate(Input::LocalCandidate(candidate)).await;
         if ended && self.negotiation.local_candidates() == 0 && !self.chat.is_open() {
@@ -265,6 +279,7 @@ impl Link {
     /// Ends the connection, if there is one, and leaves the link in `state`; nothing brings it back by itself.
     pub(super) async fn close(&mut self, state: ConnectionState) {
         self.recovery = None;
+        self.direct_tries = 0;
         self.abandoned = None;
         self.retries.cancel();
         if self.attempt.is_some() && state == ConnectionState::Closed {

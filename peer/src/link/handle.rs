@@ -116,6 +116,7 @@ impl Link {
             attempt: None,
             mesh_place: None,
             recovery: None,
+            direct_tries: 0,
             abandoned: None,
             retries: Retries::default(),
             signaling: SignalingState::Connected,

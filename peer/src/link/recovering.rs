@@ -32,10 +32,15 @@ impl Link {
 
     /// Attempts count only while they can reach the peer.
     pub(super) fn pace_recovery(&mut self) {
-        let reachable = self.signaling == SignalingState::Connected && self.peer.attached && !self.peer_gone;
+        let reachable = self.reaches_peer();
         if let Some(recovery) = &mut self.recovery {
             recovery.set_reachable(Instant::now(), reachable);
         }
+    }
+
+    /// Whether the peer hears what we say through the server.
+    pub(super) fn reaches_peer(&self) -> bool {
+        self.signaling == SignalingState::Connected && self.peer.attached && !self.peer_gone
     }
 
     pub(super) fn recovery_due(&self) -> Option<Instant> {

@@ -7,6 +7,9 @@ use tokio::time::Instant;
 use super::{Link, Notice, PATH_INTERVAL};
 use crate::{ConnectionState, ConnectionStep, Path};
 
+/// Each interrupts the packets until there is a pair again, half a second where it is a relay's once more.
+const DIRECT_TRIES_MAX: u32 = 3;
+
 impl Link {
     pub(super) async fn packets_flow(&mut self, state: ConnectionState) {
         let kinds = |path: Option<Path>| path.map(|path| (path.local, path.remote));
@@ -52,8 +55,30 @@ impl Link {
         let has_moved = self.addresses_changed();
         let Some(attempt) = &mut self.attempt else { return };
         attempt.next_path = Instant::now() + PATH_INTERVAL;
+        let look = attempt.generation.look();
         if has_moved && !std::mem::replace(&mut attempt.move_told, true) {
             self.notify(Notice::NetworkMayHaveChanged).await;
+        }
+        // One side begins; the other would if that one has not seen that there was no chance.
+        if look == if self.polite { 2 } else { 1 } {
+            self.try_for_direct_path().await;
+        }
+    }
+
+    /// Packets go over a relay, perhaps only because an answer of the STUN server or a candidate was late.
+    async fn try_for_direct_path(&mut self) {
+        let Some((path, attempt)) = self.path.zip(self.attempt.as_ref()) else { return };
+        let is_relayed = path.is_relayed() && !self.context.connection.relay_only();
+        let is_settled = self.chat.is_open() && self.state == ConnectionState::Connected && !self.leaving;
+        if is_relayed
+            && is_settled
+            && self.reaches_peer()
+            && attempt.generation.was_hurried(path.round_trip)
+            && self.direct_tries < DIRECT_TRIES_MAX
+        {
+            self.direct_tries += 1;
+            self.timeline.add(ConnectionStep::DirectPathTried(self.direct_tries));
+            self.restart_ice().await;
         }
     }
 
