@@ -7,7 +7,9 @@ use std::{
 };
 
 use clap::Args;
-use patchcord_server::tokens::{Claims, Jwk, KeySet, Permission, Permissions, RoomPattern, Rules, random_id};
+use patchcord_server::tokens::{
+    Claims, Denied, Jwk, KeySet, Permission, Permissions, RoomPattern, Rules, random_id,
+};
 
 /// Arguments of `patchcord-server token`.
 #[derive(Args, Debug)]
@@ -100,7 +102,11 @@ pub fn run(args: &TokenArgs) -> Result<String, String> {
         ));
     }
     let rules = Rules { audience: args.aud.clone(), ttl_max: Duration::from_secs(args.ttl_max_s) };
-    claims.check(&rules, now).map_err(|denied| format!("the server would refuse this: {denied}"))?;
+    claims.check(&rules, now).map_err(|denied| match denied {
+        // Whoever is to be asked is the one who reads this.
+        Denied::Claim(claim) => format!("the server would refuse this: the token's {claim}"),
+        denied => format!("the server would refuse this: {denied}"),
+    })?;
     let token = claims.sign(key).map_err(|reason| of_file(reason.to_string()))?;
     Ok(format!("{token}\n"))
 }
