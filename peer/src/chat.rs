@@ -184,6 +184,7 @@ pub(crate) struct Chat {
     next_seq: u64,
     /// The peer has shown that it has heard of this session.
     known_to_peer: bool,
+    peer_of_our_kind: bool,
     open: bool,
     /// Of the channel that is open.
     certificates: Option<Certificates>,
@@ -228,6 +229,7 @@ impl Chat {
             sent_through: 0,
             next_seq: 1,
             known_to_peer: false,
+            peer_of_our_kind: false,
             open: false,
             certificates: None,
             sas: None,
@@ -292,6 +294,11 @@ impl Chat {
         if self.goodbye == Goodbye::Sent {
             self.goodbye = Goodbye::Wanted;
         }
+    }
+
+    /// Its program knows what ours does; others' engines may not survive an ICE restart, as aiortc's does not.
+    pub(crate) fn peer_is_of_our_kind(&self) -> bool {
+        self.peer_of_our_kind
     }
 
     /// Whether hellos went both ways, and the peer has introduced itself if it takes part in that.

@@ -101,7 +101,7 @@ impl ConnectionConfig {
 #[derive(Debug)]
 pub(crate) enum ConnectionEvent {
     State(ConnectionState),
-    /// The engine has chosen a pair in this ICE generation.
+    /// The engine has chosen a pair, or hears again from the one that it has.
     PairSelected,
     /// A TURN server that only a stream reaches: the trouble with it, or none any more. Free of control characters.
     Relay {
@@ -256,7 +256,9 @@ impl Connection {
         while let Ok(event) = self.callbacks.try_recv() {
             self.held.push_back(event);
         }
-        self.held.retain(|event| !matches!(event, ConnectionEvent::LocalCandidate(_)));
+        self.held.retain(|event| {
+            !matches!(event, ConnectionEvent::LocalCandidate(_) | ConnectionEvent::PairSelected)
+        });
     }
 
     pub(crate) async fn rollback(&self) -> Result<(), EngineError> {

@@ -80,6 +80,7 @@ impl Chat {
         self.known_to_peer = knows_us;
         let delivered = if knows_us { self.take_through(hello.heard_seq) } else { Vec::new() };
         let names = |known: &str| hello.features.iter().any(|feature| feature == known);
+        self.peer_of_our_kind = names(IDENTITY_FEATURE);
         let waiting = Waiting { display_name, compares: names(SAS_FEATURE) };
         if self.certificates.is_some() && names(IDENTITY_FEATURE) {
             self.proof_wanted = true;

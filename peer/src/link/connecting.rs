@@ -215,6 +215,10 @@ impl Link {
         // The peer begins another ICE generation.
         if kind == DescriptionKind::Offer && !known.is_empty() && known != attempt.remote_fragments {
             attempt.generation = Generation::default();
+            if self.chat.is_open() && self.recovery.is_none() {
+                // It may be such a try of the peer's: both sides have the same number in all.
+                self.direct_tries = self.direct_tries.saturating_add(1);
+            }
         }
         attempt.connection.set_remote(kind, sdp).await.map_err(Failure::Theirs)
     }

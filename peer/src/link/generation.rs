@@ -21,8 +21,9 @@ pub(super) enum Side {
 pub(super) struct Generation {
     /// The first candidate of either side was told to the timeline.
     told: [bool; 2],
-    /// When the last candidate of either side came that is no relay's.
-    direct: [Option<Instant>; 2],
+    /// When the first candidate of each kind of either side came, but relays'. A second server's answer may take long
+    /// and seldom leads further than the first one's.
+    direct: [Vec<(CandidateType, Instant)>; 2],
     selected: Option<Instant>,
     looks: u32,
 }
@@ -35,8 +36,9 @@ impl Generation {
 
     /// The engine knows a candidate of this kind.
     pub(super) fn knows(&mut self, side: Side, kind: CandidateType, now: Instant) {
-        if kind != CandidateType::Relay {
-            self.direct[side as usize] = Some(now);
+        let direct = &mut self.direct[side as usize];
+        if kind != CandidateType::Relay && direct.iter().all(|(known, _)| *known != kind) {
+            direct.push((kind, now));
         }
     }
 
@@ -53,7 +55,8 @@ impl Generation {
 
     /// Whether the pair was chosen before all that might be direct could be checked.
     pub(super) fn was_hurried(&self, round_trip: Option<Duration>) -> bool {
-        let [Some(local), Some(remote)] = self.direct else { return false };
+        let last = |side: Side| self.direct[side as usize].iter().map(|(_, at)| *at).max();
+        let Some((local, remote)) = last(Side::Local).zip(last(Side::Remote)) else { return false };
         let fair = local.max(remote) + CHECKS + round_trip.unwrap_or_default();
         self.selected.is_some_and(|selected| selected < fair)
     }
@@ -70,6 +73,7 @@ mod tests {
         generation.knows(Side::Remote, CandidateType::Srflx, at(remote));
         generation.knows(Side::Local, CandidateType::Srflx, at(local));
         generation.knows(Side::Local, CandidateType::Relay, at(5000));
+        generation.knows(Side::Local, CandidateType::Srflx, at(5000));
         generation.selects(at(selected));
         generation.selects(at(6000));
         generation.was_hurried(Some(Duration::from_millis(round_trip)))

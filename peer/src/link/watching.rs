@@ -73,11 +73,14 @@ impl Link {
         if is_relayed
             && is_settled
             && self.reaches_peer()
+            && self.chat.peer_is_of_our_kind()
             && attempt.generation.was_hurried(path.round_trip)
             && self.direct_tries < DIRECT_TRIES_MAX
         {
             self.direct_tries += 1;
             self.timeline.add(ConnectionStep::DirectPathTried(self.direct_tries));
+            // The engine lets go of the relay at once, and says nothing if no answer comes.
+            self.begin_recovery();
             self.restart_ice().await;
         }
     }
